@@ -1,0 +1,1 @@
+"""Checkpoint -> packed ONNX graph -> parity gate -> model repository."""

@@ -1,0 +1,155 @@
+"""`make model`: checkpoint -> packed ONNX graph -> parity gate -> model repository."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import resource
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx_ir as ir
+from packrank_backend.build_record import BuildRecord
+from packrank_backend.prompt import PROMPT
+
+from packrank_build.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint import Checkpoint
+from packrank_build.hub import checkpoint_directory
+from packrank_build.packed_graph import OPSET, Precision, packed_graph
+from packrank_build.parity_gate import ParityError, ParityReport, check_parity
+from packrank_build.progress import Progress
+from packrank_build.publish import publish, staging_directory
+from packrank_build.tokenizer_file import tokenizer_from_checkpoint
+
+MODEL_LIMIT_TOKENS = 8192  # model card: "up to 8192 tokens"
+
+
+def make_model(
+    model: str,
+    repository: Path,
+    *,
+    revision: str | None = None,
+    precision: Precision = "fp32",
+    max_pair_tokens: int = 2048,
+    progress: Progress | None = None,
+) -> ParityReport:
+    """Build a model and publish it into `repository` if, and only if, it passes the parity gate.
+
+    `model` is a checkpoint directory or a hub id. `max_pair_tokens` is the longest pair that can be served (at most
+    8192 and at most the checkpoint's own limit). Raises UnsupportedCheckpoint or ParityError; the repository is
+    then as it was.
+    """
+    progress = progress or Progress()
+    directory, commit = checkpoint_directory(model, revision)
+    progress.step(f"reading {directory}")
+    checkpoint = Checkpoint(directory)
+    limit = min(MODEL_LIMIT_TOKENS, checkpoint.architecture.max_positions)
+    if not 0 < max_pair_tokens <= limit:
+        raise UnsupportedCheckpoint(f"MAX_PAIR_TOKENS is {max_pair_tokens}; this checkpoint allows 1 to {limit}.")
+    tokenizer = tokenizer_from_checkpoint(directory, checkpoint.architecture)
+    digest = checkpoint.sha256(progress.detail)
+    with staging_directory(repository) as staging:
+        _require_disk(staging, checkpoint, precision)
+        progress.step(f"writing the packed graph in {precision}")
+        export_graph(checkpoint, precision, max_pair_tokens, staging / "model.onnx", progress)
+        progress.step(f"exported; peak memory so far {_peak_memory_gb():.2f} GB")
+        tokenizer.save(str(staging / "tokenizer.json"), pretty=False)
+        record = BuildRecord(
+            build_id=hashlib.sha256(f"{digest} {precision} {max_pair_tokens}".encode()).hexdigest()[:16],
+            source=model,
+            revision=commit or digest,
+            architecture=asdict(checkpoint.architecture),
+            precision=precision,
+            opset=OPSET,
+            prompt=PROMPT,
+            max_pair_tokens=max_pair_tokens,
+            notice=json.loads((directory / "config.json").read_text(encoding="utf-8")).get("packrank_notice", ""),
+            versions={name: importlib.metadata.version(name) for name in ("packrank", "onnx-ir", "onnxruntime", "numpy")},
+            files={path.name: _sha256(path) for path in sorted(staging.iterdir())},
+        )
+        runnable = staging / "model.onnx"
+        if precision == "bf16":
+            progress.step("writing the same graph for a runtime without bf16: fp32 arithmetic rounded to bf16")
+            runnable = staging / "emulated.onnx"
+            export_graph(checkpoint, precision, max_pair_tokens, runnable, progress, emulate=True)
+        report = check_parity(checkpoint, tokenizer, runnable, record, progress)
+        report.write(staging / "parity.json")
+        record.write(staging)
+        publish(staging, repository)
+    progress.step(report.sentence())
+    progress.step(f"published build {record.build_id} into {repository}")
+    return report
+
+
+def export_graph(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    max_pair_tokens: int,
+    path: Path,
+    progress: Progress,
+    *,
+    emulate: bool = False,
+) -> None:
+    """Write the graph to `path` and its weights to `<path>.data`, one weight in memory at a time."""
+    graph = packed_graph(checkpoint.architecture, checkpoint.weight, precision, max_pair_tokens, emulate=emulate)
+
+    def announce(tensor: ir.TensorProtocol, place: ir.external_data.CallbackInfo) -> None:
+        progress.detail(f"weight {place.index + 1} of {place.total}: {tensor.name}")
+
+    # aligned to pages, so that the weights can be mapped into memory
+    ir.save(graph, path, external_data=f"{path.name}.data", alignment=4096, callback=announce)
+
+
+def _require_disk(staging: Path, checkpoint: Checkpoint, precision: Precision) -> None:
+    elements = sum(_product(shape) for shape in checkpoint.architecture.weight_shapes().values())
+    copies = 2 if precision == "bf16" else 1
+    needed = elements * (4 if precision == "fp32" else 2) * copies + (100 << 20)
+    free = shutil.disk_usage(staging).free
+    if free < needed:
+        raise UnsupportedCheckpoint(
+            f"the build needs {needed / 1e9:.1f} GB in {staging.parent}, but {free / 1e9:.1f} GB are free: make room."
+        )
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    return shape[0] * (shape[1] if len(shape) > 1 else 1)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _peak_memory_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def main() -> int:
+    """Command line of `make model`."""
+    parser = argparse.ArgumentParser(prog="make model", description=__doc__)
+    parser.add_argument("--model", required=True, help="checkpoint directory or hub id")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument("--max-pair-tokens", type=int, default=2048)
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
+    options = parser.parse_args()
+    try:
+        make_model(
+            options.model,
+            options.repository,
+            revision=options.revision,
+            precision=options.precision,
+            max_pair_tokens=options.max_pair_tokens,
+        )
+    except (UnsupportedCheckpoint, ParityError) as error:
+        print(f"make model: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The packed Llama cross-encoder as an ONNX graph: no pad token in, one logit per pair out.
+
+Pairs lie one after another in `input_ids`; `seq_lens` says where each ends. Embedding, norms, projections and
+MLP are per-token, so they run on the packed rows. Only attention mixes tokens: there Q, K and V are gathered
+into one row of frames per pair, as many as the longest pair needs, and the result is gathered back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from packrank_build.architecture import Architecture
+from packrank_build.rope import rotation_tables
+
+OPSET = 24  # the first whose Attention takes the length of each sequence (nonpad_kv_seqlen)
+
+Precision = Literal["fp32", "fp16", "bf16"]
+_DTYPES = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
+
+WeightReader = Callable[[str], NDArray[Any]]
+
+
+def packed_graph(
+    architecture: Architecture,
+    weight: WeightReader,
+    precision: Precision,
+    max_pair_tokens: int,
+    *,
+    emulate: bool = False,
+) -> ir.Model:
+    """Write the graph; weights are read through `weight` only while the model is being saved.
+
+    Inputs:  input_ids INT32 [tokens]; seq_lens INT32 [pairs], summing to tokens, each at least 1;
+             max_len INT32 [longest], of which only the shape is read: the longest pair's length. A shape, because
+             a length computed from the values of seq_lens would become a shape tensor in TensorRT.
+    Output:  logits FP32 [pairs].
+
+    `precision` is that of the projections and of attention. Norms, rotation, the residual stream, pooling and
+    score are fp32 in every precision, since their sums are what low precision loses.
+
+    With `emulate` the same graph computes in fp32 and rounds every result to `precision`: what hardware with fp32
+    accumulators does, on a runtime that lacks the precision (ONNX Runtime's CPU kernels have no bf16).
+    """
+    return _GraphWriter(architecture, weight, precision, max_pair_tokens, emulate=emulate).model()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where packed tokens stand: values shared by every layer."""
+
+    cosine: ir.Value  # FP32 [1, tokens, head_dim / 2], rotation of each token by its position within its pair
+    sine: ir.Value
+    frames_of_tokens: ir.Value  # INT64 [pairs * longest], the token that each frame shows
+    tokens_of_frames: ir.Value  # INT64 [tokens], the frame in which each token stands
+    frame_shape: ir.Value  # INT64 [3] = pairs, longest, -1
+    is_token: ir.Value  # BOOL [pairs, longest], false where a frame is beyond its pair's end
+    lengths: ir.Value  # INT64 [pairs]
+
+
+class _GraphWriter:
+    def __init__(
+        self,
+        architecture: Architecture,
+        weight: WeightReader,
+        precision: Precision,
+        max_pair_tokens: int,
+        *,
+        emulate: bool,
+    ) -> None:
+        self.architecture = architecture
+        self.weight = weight
+        self.precision = precision
+        self.dtype = _DTYPES[precision]
+        self.max_pair_tokens = max_pair_tokens
+        self.rounds = emulate and precision != "fp32"
+        self.casts = precision != "fp32" and not emulate
+        self.tape = ir.tape.Tape()
+
+    def model(self) -> ir.Model:
+        tokens, pairs, longest = (ir.SymbolicDim(name) for name in ("tokens", "pairs", "longest"))
+        input_ids = _value("input_ids", ir.DataType.INT32, tokens)
+        seq_lens = _value("seq_lens", ir.DataType.INT32, pairs)
+        max_len = _value("max_len", ir.DataType.INT32, longest)
+        layout = self._layout(input_ids, seq_lens, max_len)
+        embedding = self._stored("model.embed_tokens.weight", transpose=False)
+        hidden = self._fp32(self._op("Gather", embedding, input_ids))
+        for layer in range(self.architecture.layers):
+            prefix = f"model.layers.{layer}"
+            normed = self._norm(hidden, f"{prefix}.input_layernorm.weight")
+            attended = self._attention(normed, f"{prefix}.self_attn", layout)
+            hidden = self._op("Add", hidden, self._fp32(attended))
+            normed = self._norm(hidden, f"{prefix}.post_attention_layernorm.weight")
+            hidden = self._op("Add", hidden, self._fp32(self._mlp(normed, f"{prefix}.mlp")))
+        hidden = self._op("Identity", hidden, name="last_hidden")
+        logits = self._logits(hidden, layout)
+        logits.shape = ir.Shape([pairs])
+        logits.type = ir.TensorType(ir.DataType.FLOAT)
+        graph = ir.Graph(
+            [input_ids, seq_lens, max_len],
+            [logits],
+            nodes=self.tape.nodes,
+            initializers=self.tape.initializers,
+            opset_imports={"": OPSET},
+            name="packed_llama_cross_encoder",
+        )
+        return ir.Model(graph, ir_version=11, producer_name="packrank")
+
+    def _layout(self, input_ids: ir.Value, seq_lens: ir.Value, max_len: ir.Value) -> _Layout:
+        lengths = self._op("Cast", seq_lens, to=ir.DataType.INT64)
+        ends = self._op("CumSum", lengths, self._constant("axis_0", 0))
+        starts = self._op("Sub", ends, lengths)
+        token_count = self._op("Shape", input_ids)
+        longest = self._op("Shape", max_len)
+        token = self._range(token_count)  # [tokens]
+        # a token belongs to the pair whose number equals how many pairs ended at or before it
+        ended = self._op("GreaterOrEqual", self._column(token), ends)  # [tokens, pairs]
+        pair = self._op("ReduceSum", self._op("Cast", ended, to=ir.DataType.INT64), self._constant("axes_1", [1]), keepdims=0)
+        position = self._op("Sub", token, self._op("Gather", starts, pair))
+        tokens_of_frames = self._op("Add", self._op("Mul", pair, longest), position)
+        frame = self._range(longest)
+        # frames beyond a pair's end show some other token, which is masked; the last must stay inside the array
+        shown = self._op("Add", self._column(starts), frame)  # [pairs, longest]
+        last_token = self._op("Sub", token_count, self._constant("one", [1]))
+        shown = self._op("Min", shown, last_token)
+        cosine, sine = rotation_tables(self.architecture, self.max_pair_tokens)
+        return _Layout(
+            cosine=self._rotation("rotation_cosine", cosine, position),
+            sine=self._rotation("rotation_sine", sine, position),
+            frames_of_tokens=self._op("Reshape", shown, self._constant("flat", [-1])),
+            tokens_of_frames=tokens_of_frames,
+            frame_shape=self._op("Concat", self._op("Shape", seq_lens), longest, self._constant("rest", [-1]), axis=0),
+            is_token=self._op("Less", frame, self._column(lengths)),
+            lengths=lengths,
+        )
+
+    def _rotation(self, name: str, table: NDArray[np.float32], position: ir.Value) -> ir.Value:
+        # Gathered here and not by RotaryEmbedding's position_ids, which ONNX Runtime refuses when there are more
+        # tokens than table rows, as in any packed batch.
+        return self._op("Unsqueeze", self._op("Gather", self._constant(name, table), position), self._constant("axes_0", [0]))
+
+    def _norm(self, hidden: ir.Value, weight_name: str) -> ir.Value:
+        """RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467) in fp32; returns the compute precision."""
+        scale = self._constant(weight_name, self.weight(weight_name).astype(np.float32))
+        normed = self._op("RMSNormalization", hidden, scale, axis=-1, epsilon=self.architecture.norm_epsilon)
+        return self._computed(normed)
+
+    def _attention(self, normed: ir.Value, prefix: str, layout: _Layout) -> ir.Value:
+        heads, kv_heads = self.architecture.heads, self.architecture.kv_heads
+        query = self._rotated(self._projected(normed, f"{prefix}.q_proj.weight"), heads, layout)
+        key = self._rotated(self._projected(normed, f"{prefix}.k_proj.weight"), kv_heads, layout)
+        value = self._projected(normed, f"{prefix}.v_proj.weight")
+        framed = [self._framed(rows, layout) for rows in (query, key, value)]
+        # Causal attention needs no lengths: what lies beyond a pair's end is in every token's future.
+        lengths = [] if self.architecture.causal else [None, None, None, layout.lengths]
+        mixed = self._computed_op(
+            "Attention",
+            *framed,
+            *lengths,
+            q_num_heads=heads,
+            kv_num_heads=kv_heads,
+            is_causal=int(self.architecture.causal),
+        )
+        rows = self._op("Reshape", mixed, self._constant("rows", [-1, heads * self.architecture.head_dim]))
+        return self._projected(self._op("Gather", rows, layout.tokens_of_frames), f"{prefix}.o_proj.weight")
+
+    def _rotated(self, rows: ir.Value, heads: int, layout: _Layout) -> ir.Value:
+        one_sequence = self._op("Unsqueeze", self._fp32(rows), self._constant("axes_0", [0]))  # [1, tokens, heads * dim]
+        rotated = self._op("RotaryEmbedding", one_sequence, layout.cosine, layout.sine, num_heads=heads)
+        return self._computed(self._op("Squeeze", rotated, self._constant("axes_0", [0])))
+
+    def _framed(self, rows: ir.Value, layout: _Layout) -> ir.Value:
+        return self._op("Reshape", self._op("Gather", rows, layout.frames_of_tokens), layout.frame_shape)
+
+    def _mlp(self, normed: ir.Value, prefix: str) -> ir.Value:
+        gate = self._projected(normed, f"{prefix}.gate_proj.weight")
+        up = self._projected(normed, f"{prefix}.up_proj.weight")
+        silu = self._computed_op("Mul", gate, self._computed_op("Sigmoid", gate))
+        return self._projected(self._computed_op("Mul", silu, up), f"{prefix}.down_proj.weight")
+
+    def _logits(self, hidden: ir.Value, layout: _Layout) -> ir.Value:
+        scale = self._constant("model.norm.weight", self.weight("model.norm.weight").astype(np.float32))
+        normed = self._op("RMSNormalization", hidden, scale, axis=-1, epsilon=self.architecture.norm_epsilon)
+        # The head is linear, so the mean of the tokens' scores is the score of the tokens' mean.
+        head = self.weight("score.weight").astype(np.float32).T
+        token_scores = self._op("MatMul", normed, self._constant("score.weight", head))  # [tokens, 1]
+        if self.architecture.pooling == "last":
+            ends = self._op("CumSum", layout.lengths, self._constant("axis_0", 0))
+            last = self._op("Sub", ends, self._constant("one", [1]))
+            score = self._op("Squeeze", self._op("Gather", token_scores, last), self._constant("axes_1", [1]))
+        else:
+            framed = self._framed(token_scores, layout)  # [pairs, longest, 1]
+            framed = self._op("Squeeze", framed, self._constant("axes_2", [2]))
+            counted = self._op("Where", layout.is_token, framed, self._constant("zero", np.zeros(1, np.float32)))
+            total = self._op("ReduceSum", counted, self._constant("axes_1", [1]), keepdims=0)
+            score = self._op("Div", total, self._op("Cast", layout.lengths, to=ir.DataType.FLOAT))
+        temperature = self._constant("temperature", np.full(1, self.architecture.temperature, np.float32))
+        return self._op("Div", score, temperature, name="logits")
+
+    def _projected(self, rows: ir.Value, weight_name: str) -> ir.Value:
+        return self._computed_op("MatMul", rows, self._stored(weight_name, transpose=True))
+
+    def _stored(self, name: str, *, transpose: bool) -> ir.Value:
+        """A large weight in the compute precision, read from the checkpoint when it is written, not before."""
+        shape = self.architecture.weight_shapes()[name]
+        dtype = self.dtype
+
+        def read() -> ir.TensorProtocol:
+            array = self.weight(name)
+            oriented = np.ascontiguousarray(array.T) if transpose else array
+            return ir.Tensor(oriented.astype(dtype.numpy()), name=name)
+
+        lazy = ir.LazyTensor(read, dtype=dtype, shape=ir.Shape(shape[::-1] if transpose else shape), name=name)
+        stored = self.tape.initializer(lazy)
+        return self._op("Cast", stored, to=ir.DataType.FLOAT) if self.rounds else stored
+
+    def _constant(self, name: str, value: int | Sequence[int] | NDArray[Any]) -> ir.Value:
+        for known in self.tape.initializers:
+            if known.name == name:
+                return known
+        array = value if isinstance(value, np.ndarray) else np.asarray(value, np.int64)
+        return self.tape.initializer(ir.Tensor(array, name=name))
+
+    def _range(self, count: ir.Value) -> ir.Value:
+        limit = self._op("Squeeze", count)
+        return self._op("Range", self._constant("axis_0", 0), limit, self._constant("step", 1))
+
+    def _column(self, row: ir.Value) -> ir.Value:
+        return self._op("Unsqueeze", row, self._constant("axes_1", [1]))
+
+    def _fp32(self, value: ir.Value) -> ir.Value:
+        """Leave the compute precision."""
+        return self._op("Cast", value, to=ir.DataType.FLOAT) if self.casts else value
+
+    def _computed(self, value: ir.Value) -> ir.Value:
+        """Enter the compute precision, or round to it."""
+        if self.casts:
+            return self._op("Cast", value, to=self.dtype)
+        if self.rounds:
+            return self._op("Cast", self._op("Cast", value, to=self.dtype), to=ir.DataType.FLOAT)
+        return value
+
+    def _computed_op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        """Compute in the compute precision: inputs have it, the output too."""
+        output = self._op(op_type, *inputs, **attributes)
+        return self._computed(output) if self.rounds else output
+
+    def _op(self, op_type: str, *inputs: ir.Value | None, name: str | None = None, **attributes: Any) -> ir.Value:
+        output = self.tape.op(op_type, inputs, attributes)
+        if name is not None:
+            output.name = name
+        return output
+
+
+def _value(name: str, dtype: ir.DataType, dimension: ir.SymbolicDim) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape([dimension]))

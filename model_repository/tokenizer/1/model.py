@@ -1,0 +1,56 @@
+"""Triton's edge of the tokenizer: tensors in, `packrank_backend.pairs`, tensors out."""
+
+import json
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+from packrank_backend.build_record import read_build_record, require_same_build
+from packrank_backend.errors import InvalidRequest
+from packrank_backend.packing import pack
+from packrank_backend.pairs import PairLimits, encode_questions
+from packrank_backend.request_texts import question_from_tensors
+from packrank_backend.triton_errors import error_response
+from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
+from tokenizers import Tokenizer
+
+
+class TritonPythonModel:
+    """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], seq_lens INT32 [1, K], longest."""
+
+    def initialize(self, args):
+        """Load the tokenizer that was published with the ranker."""
+        directory = Path(args["model_repository"], args["model_version"])
+        record = read_build_record(directory)
+        require_same_build(record, directory.parents[1] / "ranker" / args["model_version"])
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.limits = PairLimits(
+            max_pair_tokens=record.max_pair_tokens,
+            max_passages=int(parameters["max_passages"]["string_value"]),
+            max_request_tokens=int(parameters["max_request_tokens"]["string_value"]),
+        )
+        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+
+    def execute(self, requests):
+        """Tokenise all merged requests together; a refused one does not touch the others."""
+        questions = [self._question(request) for request in requests]
+        accepted = [question for question in questions if not isinstance(question, InvalidRequest)]
+        encoded = iter(encode_questions(self.tokenizer, accepted, self.limits))
+        answers = [q if isinstance(q, InvalidRequest) else next(encoded) for q in questions]
+        return [self._response(answer) for answer in answers]
+
+    @staticmethod
+    def _question(request):
+        try:
+            return question_from_tensors(
+                texts_from_tensor(request, "query"), texts_from_tensor(request, "passages"), request.parameters()
+            )
+        except InvalidRequest as error:
+            return error
+
+    @staticmethod
+    def _response(answer):
+        if isinstance(answer, InvalidRequest):
+            return error_response(answer)
+        packed = pack(answer)
+        tensors = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "longest": packed.longest}
+        return pb_utils.InferenceResponse([tensor_from_array(name, rows[None]) for name, rows in tensors.items()])

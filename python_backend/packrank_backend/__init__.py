@@ -1,0 +1,1 @@
+"""The code behind the thin `model.py` files of the model repository."""

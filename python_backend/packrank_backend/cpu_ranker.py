@@ -1,0 +1,74 @@
+"""The ranker on a CPU: ONNX Runtime on the packed graph, run in length-sorted micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
+from packrank_backend.microbatches import length_sorted_runs
+from packrank_backend.packing import PackedPairs, check_packing
+
+MODEL_FILE = "model.onnx"
+
+
+def published_ranker(
+    version_directory: Path, *, threads: int, max_run_tokens: int, max_attention_bytes: int
+) -> CpuRanker:
+    """The ranker of a version directory of the model repository. Raises StaleBuild when it cannot run on a CPU."""
+    record = read_build_record(version_directory)
+    if record.precision == "bf16":
+        raise StaleBuild(
+            "the published model is bf16, which ONNX Runtime's CPU kernels lack. Run `make model PRECISION=fp32`."
+        )
+    return CpuRanker(
+        version_directory / MODEL_FILE,
+        record,
+        threads=threads,
+        max_run_tokens=max_run_tokens,
+        max_attention_bytes=max_attention_bytes,
+    )
+
+
+class CpuRanker:
+    """Scores packed pairs; one instance serves one Triton model instance.
+
+    `threads` is ONNX Runtime's intra-op thread count, 0 meaning one for each physical core. `max_run_tokens` and
+    `max_attention_bytes` bound one run of the graph: its activations, and the FP32 attention weights of one layer.
+    """
+
+    def __init__(
+        self, model: Path, record: BuildRecord, *, threads: int, max_run_tokens: int, max_attention_bytes: int
+    ) -> None:
+        self.record = record
+        self._vocab_size = int(self.record.architecture["vocab_size"])
+        self._max_run_tokens = max_run_tokens
+        self._max_run_cells = max_attention_bytes // (4 * int(self.record.architecture["heads"]))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Waiting threads that spin would take the cores from the tokenizer, which runs at the same time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Shapes differ from run to run, so a planned arena would only keep the largest batch ever seen.
+        options.enable_mem_pattern = False
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def check(self, packed: PackedPairs) -> None:
+        """Refuse a request whose tensors contradict each other: InvalidRequest(INVALID_PACKING)."""
+        check_packing(packed, self._vocab_size, self.record.max_pair_tokens)
+
+    def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
+        """Logits of each request, FP32 [pairs] each, computed together. Every request must have passed `check`."""
+        input_ids = np.concatenate([request.input_ids for request in requests])
+        seq_lens = np.concatenate([request.seq_lens for request in requests])
+        ends = np.cumsum(seq_lens)
+        logits = np.empty(len(seq_lens), np.float32)
+        for run in length_sorted_runs(seq_lens, self._max_run_tokens, self._max_run_cells):
+            lengths = seq_lens[run]
+            tokens = np.concatenate([input_ids[ends[pair] - seq_lens[pair] : ends[pair]] for pair in run])
+            inputs = {"input_ids": tokens, "seq_lens": lengths, "max_len": np.zeros(int(lengths.max()), np.int32)}
+            (logits[run],) = self._session.run(["logits"], inputs)
+        return np.split(logits, np.cumsum([len(request.seq_lens) for request in requests])[:-1])

@@ -1,0 +1,54 @@
+"""Everything a request can be refused for: one table, kind -> gRPC code and HTTP status.
+
+A message always reads `kind: sentence`, so that a client can tell the kinds apart without parsing prose.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Refusal(NamedTuple):
+    """How a kind of error is reported: the name of its gRPC status code, and an HTTP status."""
+
+    grpc_code: str
+    http_status: int
+
+
+class ErrorKind(Enum):
+    """Why a request is refused. The values are part of the wire contract."""
+
+    INVALID_BATCH = "invalid_batch"
+    INVALID_UTF8 = "invalid_utf8"
+    EMPTY_QUERY = "empty_query"
+    NO_PASSAGES = "no_passages"
+    TOO_MANY_PASSAGES = "too_many_passages"
+    TOO_MANY_TOKENS = "too_many_tokens"
+    QUERY_TOO_LONG = "query_too_long"
+    PAIR_TOO_LONG = "pair_too_long"
+    INVALID_TRUNCATE = "invalid_truncate"
+    INVALID_PACKING = "invalid_packing"
+
+
+# All are the caller's to mend, hence INVALID_ARGUMENT. 422 is what the NIM answers to input that is over a limit.
+REFUSALS = {
+    ErrorKind.INVALID_BATCH: Refusal("INVALID_ARGUMENT", 400),
+    ErrorKind.INVALID_UTF8: Refusal("INVALID_ARGUMENT", 400),
+    ErrorKind.EMPTY_QUERY: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.NO_PASSAGES: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.TOO_MANY_PASSAGES: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.TOO_MANY_TOKENS: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.QUERY_TOO_LONG: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.PAIR_TOO_LONG: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.INVALID_TRUNCATE: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.INVALID_PACKING: Refusal("INVALID_ARGUMENT", 400),
+}
+
+
+class InvalidRequest(Exception):
+    """A request that cannot be answered; `str()` is the message for the caller."""
+
+    def __init__(self, kind: ErrorKind, sentence: str) -> None:
+        super().__init__(f"{kind.value}: {sentence}")
+        self.kind = kind

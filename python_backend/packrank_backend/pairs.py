@@ -1,0 +1,126 @@
+"""Query and passages -> token ids of each pair, within the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from packrank_backend.errors import ErrorKind, InvalidRequest
+from packrank_backend.prompt import pair_text
+from packrank_backend.truncation import Truncate
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request: a query, the passages to score against it, and what to do with a pair over the limit."""
+
+    query: str
+    passages: Sequence[str]
+    truncate: Truncate = Truncate.NONE
+
+
+@dataclass(frozen=True)
+class PairLimits:
+    """How much one request may hold.
+
+    `max_pair_tokens` bounds query, passage and prompt together; `max_request_tokens` the sum over all pairs
+    of a request, after truncation; `max_passages` the number of pairs.
+    """
+
+    max_pair_tokens: int
+    max_passages: int
+    max_request_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.max_pair_tokens > self.max_request_tokens:
+            raise ValueError(
+                f"max_pair_tokens is {self.max_pair_tokens} but max_request_tokens only {self.max_request_tokens}: "
+                "a pair of the longest allowed length could never be scored. Raise max_request_tokens in "
+                "tokenizer/config.pbtxt or build the model with a smaller MAX_PAIR_TOKENS."
+            )
+
+
+def check_question(question: Question, limits: PairLimits) -> None:
+    """Refuse what needs no tokenizer to be refused. An empty passage is valid: it is scored like any other."""
+    if not question.query.strip():
+        raise InvalidRequest(ErrorKind.EMPTY_QUERY, "query is empty; send a question.")
+    count = len(question.passages)
+    if count == 0:
+        raise InvalidRequest(ErrorKind.NO_PASSAGES, "passages is empty; send at least one.")
+    if count > limits.max_passages:
+        raise InvalidRequest(
+            ErrorKind.TOO_MANY_PASSAGES,
+            f"the request has {count} passages; the limit is {limits.max_passages}. Split it into several requests.",
+        )
+
+
+def encode_questions(
+    tokenizer: Tokenizer, questions: Sequence[Question], limits: PairLimits
+) -> list[list[list[int]] | InvalidRequest]:
+    """Token ids of every pair of every question, in order; in place of a refused question its error.
+
+    All questions are tokenised in one call, which uses every core. Each pair is tokenised as one text: joined
+    ids of its parts would differ where a token spans the seam.
+    """
+    answers: list[list[list[int]] | InvalidRequest] = []
+    accepted: list[Question] = []
+    for question in questions:
+        try:
+            check_question(question, limits)
+            accepted.append(question)
+            answers.append([])
+        except InvalidRequest as error:
+            answers.append(error)
+    texts = [pair_text(question.query, passage) for question in accepted for passage in question.passages]
+    encodings = iter(tokenizer.encode_batch_fast(texts))
+    remaining = iter(accepted)
+    for place, answer in enumerate(answers):
+        if isinstance(answer, InvalidRequest):
+            continue
+        question = next(remaining)
+        ids = [next(encodings).ids for _ in question.passages]
+        try:
+            answers[place] = _within_limits(tokenizer, question, ids, limits)
+        except InvalidRequest as error:
+            answers[place] = error
+    return answers
+
+
+def _within_limits(
+    tokenizer: Tokenizer, question: Question, pairs: list[list[int]], limits: PairLimits
+) -> list[list[int]]:
+    limit = limits.max_pair_tokens
+    for index, ids in enumerate(pairs):
+        if len(ids) <= limit:
+            continue
+        question_tokens = _question_tokens(tokenizer, question.query, question.passages[index])
+        if question_tokens >= limit:
+            raise InvalidRequest(
+                ErrorKind.QUERY_TOO_LONG,
+                f"query takes {question_tokens} tokens with the prompt, which leaves no room for a passage; "
+                f"the limit for both together is {limit}. Shorten the query.",
+            )
+        if question.truncate is Truncate.NONE:
+            raise InvalidRequest(
+                ErrorKind.PAIR_TOO_LONG,
+                f"passages[{index}] has {len(ids)} tokens together with the query; the limit is {limit}. "
+                "Shorten the passage or send truncate=END.",
+            )
+    cut = [ids[:limit] for ids in pairs]
+    total = sum(map(len, cut))
+    if total > limits.max_request_tokens:
+        raise InvalidRequest(
+            ErrorKind.TOO_MANY_TOKENS,
+            f"the request has {total} tokens in {len(cut)} pairs; the limit is {limits.max_request_tokens}. "
+            "Send fewer passages per request.",
+        )
+    return cut
+
+
+def _question_tokens(tokenizer: Tokenizer, query: str, passage: str) -> int:
+    """Tokens of a pair that hold prompt or query; a token that also begins the passage counts."""
+    characters = len(pair_text(query, ""))
+    offsets = tokenizer.encode(pair_text(query, passage)).offsets
+    return sum(start < characters for start, _ in offsets)
