@@ -53,7 +53,12 @@ class Architecture:
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every weight of the checkpoint by its Hugging Face name, with its shape ([out, in] for projections)."""
-        q, kv, d, ff = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.hidden_size, self.intermediate_size
+        q, kv, d, ff = (
+            self.heads * self.head_dim,
+            self.kv_heads * self.head_dim,
+            self.hidden_size,
+            self.intermediate_size,
+        )
         shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, d)}
         for layer in range(self.layers):
             prefix = f"model.layers.{layer}"

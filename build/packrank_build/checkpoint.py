@@ -21,7 +21,7 @@ DERIVED_WEIGHTS = ("rotary_emb.inv_freq",)
 class Checkpoint:
     """Weights of a Hugging Face checkpoint directory (`config.json`, `*.safetensors`, `tokenizer.json`).
 
-    The files are mapped, not read: one weight at a time is in memory. Raises UnsupportedCheckpoint when a
+    One weight at a time is in memory. Raises UnsupportedCheckpoint when a
     weight that the architecture needs is missing, has another shape, or when the files hold a weight that
     the architecture does not know (it would be silently unused).
     """
@@ -30,27 +30,30 @@ class Checkpoint:
         self.directory = directory
         self.architecture: Architecture = architecture_from_config(directory)
         self.weight_files = _weight_files(directory)
-        self._files: dict[str, Any] = {}
+        self._files: dict[str, Path] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for path in self.weight_files:
-            opened = safe_open(path, framework="numpy")
-            for name in opened.keys():  # noqa: SIM118 (not a mapping)
-                if not name.endswith(DERIVED_WEIGHTS):
-                    self._files[name] = opened
+            with _opened(path) as opened:
+                for name in opened.keys():  # noqa: SIM118 (not a mapping)
+                    if not name.endswith(DERIVED_WEIGHTS):
+                        self._files[name] = path
+                        shapes[name] = tuple(opened.get_slice(name).get_shape())
         expected = self.architecture.weight_shapes()
-        missing = sorted(expected.keys() - self._files.keys())
-        unexpected = sorted(self._files.keys() - expected.keys())
+        missing = sorted(expected.keys() - shapes.keys())
+        unexpected = sorted(shapes.keys() - expected.keys())
         if missing or unexpected:
             raise UnsupportedCheckpoint(
                 f"{directory}: missing weights: {_some(missing)}; unexpected weights: {_some(unexpected)}."
             )
         for name, shape in expected.items():
-            found = tuple(self._files[name].get_slice(name).get_shape())
-            if found != shape:
-                raise UnsupportedCheckpoint(f"{directory}: {name} has shape {found}, config.json says {shape}.")
+            if shapes[name] != shape:
+                raise UnsupportedCheckpoint(f"{directory}: {name} has shape {shapes[name]}, config.json says {shape}.")
 
     def weight(self, name: str) -> NDArray[Any]:
         """One weight in the checkpoint's own dtype and orientation (projections are [out, in])."""
-        stored: NDArray[Any] = self._files[name].get_tensor(name)
+        # opened anew each time: the pages of a file that stays mapped would add up to the whole checkpoint
+        with _opened(self._files[name]) as opened:
+            stored: NDArray[Any] = opened.get_tensor(name)
         return stored
 
     def weight_fp32(self, name: str) -> NDArray[np.float32]:
@@ -65,6 +68,10 @@ class Checkpoint:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
+
+
+def _opened(path: Path) -> Any:
+    return safe_open(path, framework="numpy")
 
 
 def _weight_files(directory: Path) -> list[Path]:

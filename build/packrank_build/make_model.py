@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import onnx_ir as ir
+
 from packrank_backend.build_record import BuildRecord
 from packrank_backend.prompt import PROMPT
-
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.hub import checkpoint_directory
@@ -68,7 +68,9 @@ def make_model(
             prompt=PROMPT,
             max_pair_tokens=max_pair_tokens,
             notice=json.loads((directory / "config.json").read_text(encoding="utf-8")).get("packrank_notice", ""),
-            versions={name: importlib.metadata.version(name) for name in ("packrank", "onnx-ir", "onnxruntime", "numpy")},
+            versions={
+                name: importlib.metadata.version(name) for name in ("packrank", "onnx-ir", "onnxruntime", "numpy")
+            },
             files={path.name: _sha256(path) for path in sorted(staging.iterdir())},
         )
         runnable = staging / "model.onnx"

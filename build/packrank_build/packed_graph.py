@@ -120,7 +120,9 @@ class _GraphWriter:
         token = self._range(token_count)  # [tokens]
         # a token belongs to the pair whose number equals how many pairs ended at or before it
         ended = self._op("GreaterOrEqual", self._column(token), ends)  # [tokens, pairs]
-        pair = self._op("ReduceSum", self._op("Cast", ended, to=ir.DataType.INT64), self._constant("axes_1", [1]), keepdims=0)
+        pair = self._op(
+            "ReduceSum", self._op("Cast", ended, to=ir.DataType.INT64), self._constant("axes_1", [1]), keepdims=0
+        )
         position = self._op("Sub", token, self._op("Gather", starts, pair))
         tokens_of_frames = self._op("Add", self._op("Mul", pair, longest), position)
         frame = self._range(longest)
@@ -142,7 +144,9 @@ class _GraphWriter:
     def _rotation(self, name: str, table: NDArray[np.float32], position: ir.Value) -> ir.Value:
         # Gathered here and not by RotaryEmbedding's position_ids, which ONNX Runtime refuses when there are more
         # tokens than table rows, as in any packed batch.
-        return self._op("Unsqueeze", self._op("Gather", self._constant(name, table), position), self._constant("axes_0", [0]))
+        return self._op(
+            "Unsqueeze", self._op("Gather", self._constant(name, table), position), self._constant("axes_0", [0])
+        )
 
     def _norm(self, hidden: ir.Value, weight_name: str) -> ir.Value:
         """RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467) in fp32; returns the compute precision."""
@@ -170,7 +174,9 @@ class _GraphWriter:
         return self._projected(self._op("Gather", rows, layout.tokens_of_frames), f"{prefix}.o_proj.weight")
 
     def _rotated(self, rows: ir.Value, heads: int, layout: _Layout) -> ir.Value:
-        one_sequence = self._op("Unsqueeze", self._fp32(rows), self._constant("axes_0", [0]))  # [1, tokens, heads * dim]
+        one_sequence = self._op(
+            "Unsqueeze", self._fp32(rows), self._constant("axes_0", [0])
+        )  # [1, tokens, heads * dim]
         rotated = self._op("RotaryEmbedding", one_sequence, layout.cosine, layout.sine, num_heads=heads)
         return self._computed(self._op("Squeeze", rotated, self._constant("axes_0", [0])))
 

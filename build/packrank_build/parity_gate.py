@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
 from packrank_backend.build_record import BuildRecord
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import PairLimits, encode_questions
-from tokenizers import Tokenizer
-
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.parity_pairs import NamedQuestion, parity_questions
 from packrank_build.progress import Progress
@@ -74,6 +74,9 @@ def check_parity(
     requests = _requests(tokenizer, questions, limit)
     names = [f"{q.name}, passages[{i}]" for q in questions for i in range(len(q.question.passages))]
     pairs = [pair for request in requests for pair in _pairs(request)]
+    # first, because a wrong direction also spoils every number and this message is the clearer one
+    progress.step("direction of attention")
+    reaches_first = _last_token_reaches_first(checkpoint, model, pairs[0])
     progress.step(f"reference: {len(pairs)} pairs, {sum(map(len, pairs))} tokens, one pair at a time in fp32")
     expected = reference_logits(checkpoint, pairs, progress.detail)
     progress.step("the same pairs through the packed graph")
@@ -83,9 +86,6 @@ def check_parity(
     differences = np.abs(merged - expected)
     differences[: len(alone)] = np.maximum(differences[: len(alone)], np.abs(alone - expected[: len(alone)]))
     worst = int(np.argmax(np.nan_to_num(differences, nan=np.inf)))
-    del ranker  # a second copy of the weights is loaded next
-    progress.step("direction of attention")
-    reaches_first = _last_token_reaches_first(checkpoint, model, pairs[0])
     report = ParityReport(
         precision=record.precision,
         pairs=len(pairs),

@@ -36,8 +36,7 @@ def parity_questions() -> list[NamedQuestion]:
     english = articles["en"]
     beyond_the_limit = " ".join([english["26"]] * 80)
     questions = [
-        NamedQuestion(f"language {code}", Question(texts["3"], [texts["1"]]))
-        for code, texts in articles.items()
+        NamedQuestion(f"language {code}", Question(texts["3"], [texts["1"]])) for code, texts in articles.items()
     ]
     return [
         *questions,

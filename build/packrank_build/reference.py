@@ -21,7 +21,7 @@ Matrix = NDArray[np.float32]
 
 def reference_logits(
     checkpoint: Checkpoint,
-    pairs: Sequence[Sequence[int]],
+    pairs: Sequence[Sequence[int] | NDArray[np.int32]],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Matrix:
     """Logit of each pair of token ids: FP32 [pairs]."""
@@ -39,7 +39,7 @@ def reference_logits(
 
 def final_hidden_states(
     checkpoint: Checkpoint,
-    pairs: Sequence[Sequence[int]],
+    pairs: Sequence[Sequence[int] | NDArray[np.int32]],
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Matrix]:
     """Residual stream after the last layer, before the final norm: FP32 [tokens, hidden_size] for each pair.
@@ -68,7 +68,8 @@ def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architectur
     normed = _rms_norm(hidden, weights["post_attention_layernorm"], epsilon)
     gate = normed @ weights["mlp.gate_proj"].T
     up = normed @ weights["mlp.up_proj"].T
-    return hidden + (_silu(gate) * up) @ weights["mlp.down_proj"].T
+    mixed: Matrix = (_silu(gate) * up) @ weights["mlp.down_proj"].T
+    return hidden + mixed
 
 
 def _attention(normed: Matrix, weights: dict[str, Matrix], architecture: Architecture) -> Matrix:
@@ -98,13 +99,15 @@ def _rotate(vectors: Matrix, architecture: Architecture) -> Matrix:
 
 def _rms_norm(hidden: Matrix, scale: Matrix, epsilon: float) -> Matrix:
     mean_square = np.mean(np.square(hidden), axis=-1, keepdims=True)
-    return hidden / np.sqrt(mean_square + np.float32(epsilon)) * scale
+    normed: Matrix = hidden / np.sqrt(mean_square + np.float32(epsilon)) * scale
+    return normed
 
 
 def _silu(values: Matrix) -> Matrix:
     # exp overflows to inf for very negative values, where silu is 0 as it should be
     with np.errstate(over="ignore"):
-        return values / (1 + np.exp(-values))
+        activated: Matrix = values / (1 + np.exp(-values))
+    return activated
 
 
 def _softmax(values: Matrix) -> Matrix:

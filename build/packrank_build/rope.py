@@ -18,17 +18,15 @@ def inverse_frequencies(architecture: Architecture) -> NDArray[np.float32]:
     original_max_positions / high_freq_factor are kept, those between are interpolated.
     """
     exponent = np.arange(0, architecture.head_dim, 2, dtype=np.float32) / np.float32(architecture.head_dim)
-    frequencies = np.float32(1.0) / np.power(np.float32(architecture.rope_theta), exponent)
+    frequencies: NDArray[np.float32] = np.float32(1.0) / np.power(np.float32(architecture.rope_theta), exponent)
     scaling = architecture.rope_scaling
     if scaling is None:
         return frequencies
     wavelengths = 2 * math.pi / frequencies
-    smooth = (scaling.original_max_positions / wavelengths - scaling.low_freq_factor) / (
-        scaling.high_freq_factor - scaling.low_freq_factor
-    )
-    smooth = np.clip(smooth, 0.0, 1.0).astype(np.float32)
-    scaled: NDArray[np.float32] = (1 - smooth) * frequencies / np.float32(scaling.factor) + smooth * frequencies
-    return scaled
+    band = scaling.high_freq_factor - scaling.low_freq_factor
+    smooth = np.clip((scaling.original_max_positions / wavelengths - scaling.low_freq_factor) / band, 0, 1)
+    scaled = (1 - smooth) * frequencies / scaling.factor + smooth * frequencies
+    return scaled.astype(np.float32)
 
 
 def rotation_tables(architecture: Architecture, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

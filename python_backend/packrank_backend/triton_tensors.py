@@ -6,6 +6,7 @@ the backend's stub was compiled against (see `numpy_abi`). DLPack has no strings
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 from packrank_backend.numpy_abi import offer_numpy_1_interface
 
 offer_numpy_1_interface()
+
+_CONSUMED = ctypes.c_char_p(b"used_dltensor")
+_set_capsule_name = ctypes.pythonapi.PyCapsule_SetName
+_set_capsule_name.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
 def array_from_tensor(request: Any, name: str) -> NDArray[Any]:
@@ -30,4 +35,9 @@ def texts_from_tensor(request: Any, name: str) -> NDArray[np.object_]:
 
 def tensor_from_array(name: str, array: NDArray[Any]) -> Any:
     """An output tensor that shares the array's memory."""
-    return pb_utils.Tensor.from_dlpack(name, np.ascontiguousarray(array))
+    capsule = np.ascontiguousarray(array).__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    # Whoever takes a capsule's content renames it so (https://dmlc.github.io/dlpack/latest/python_spec.html). Triton
+    # writes "used_dlpack", and numpy, seeing an unknown name, prints a ValueError for every tensor.
+    _set_capsule_name(capsule, _CONSUMED)
+    return tensor

@@ -6,6 +6,7 @@ wheel, which needs no container, no root and no GPU.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -15,12 +16,13 @@ import subprocess
 import sys
 import sysconfig
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from packrank_backend.stub_processes import stub_processes
 
 # Triton waits this long for requests in flight once it is told to stop.
 EXIT_TIMEOUT_S = 30
@@ -73,6 +75,7 @@ class TritonServer:
         self._log = log
         self._ready_timeout_s = ready_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._stubs: dict[int, str] = {}
 
     @property
     def grpc_endpoint(self) -> str:
@@ -116,6 +119,7 @@ class TritonServer:
                 log.close()
         try:
             self._wait_until_ready()
+            self._stubs = stub_processes(self._process.pid)
         except BaseException:
             self.stop()
             raise
@@ -127,16 +131,26 @@ class TritonServer:
         """Stop the server."""
         self.stop()
 
+    def failure(self) -> str | None:
+        """Why the server can no longer answer, or None while it can."""
+        code = self.process.poll()
+        if code is not None:
+            return f"tritonserver ended with code {code}"
+        dead = self._stubs.keys() - stub_processes(self.process.pid).keys()
+        return f"the process of model {self._stubs[min(dead)]} died" if dead else None
+
     def stop(self) -> None:
         """Let requests in flight finish, then end the server and its model processes."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(EXIT_TIMEOUT_S + 10)
-        except subprocess.TimeoutExpired:
+        if self.failure() is None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(EXIT_TIMEOUT_S + 10)
+        # whatever is left; a server whose model process died would only wait for it
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
         self._process = None
 
     def _wait_until_ready(self) -> None:
@@ -152,7 +166,7 @@ class TritonServer:
     def _is_ready(self) -> bool:
         url = f"http://{self.host}:{self.ports.http}/v2/health/ready"
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (the scheme is fixed)
+            with urllib.request.urlopen(url, timeout=5) as response:
                 return bool(response.status == 200)
         except OSError:
             return False

@@ -14,17 +14,16 @@ from typing import Any
 
 import torch
 import transformers
+
 from packrank_backend.prompt import pair_text
 from packrank_build.llama3_tokenizer import write_llama3_tokenizer
 from packrank_build.random_checkpoint import write_random_checkpoint
-
-sys.path.insert(0, str(Path(__file__).parent))
-from checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
+from tests.goldens.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
 
 TOLERANCE = 1e-5
 
 
-class BidirectionalRanker(transformers.LlamaForSequenceClassification):
+class BidirectionalRanker(transformers.LlamaForSequenceClassification):  # type: ignore[misc]
     """NVIDIA's LlamaBidirectionalForSequenceClassification in stock transformers, for one unpadded pair.
 
     An explicit all-visible 4-D mask makes the attention bidirectional, whatever a release does with masks it makes
@@ -61,7 +60,7 @@ def load(directory: Path) -> Any:
     return model.eval()
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def golden(directory: Path) -> dict[str, Any]:
     """Token counts and logits of every golden question."""
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))
@@ -100,7 +99,7 @@ def largest_difference(computed: dict[str, Any], committed: dict[str, Any]) -> f
     if computed["token_counts"] != committed["token_counts"]:
         return float("inf")
     flat = [[logit for logits in side["logits"] for logit in logits] for side in (computed, committed)]
-    return max(abs(one - other) for one, other in zip(*flat, strict=True))
+    return float(max(abs(one - other) for one, other in zip(*flat, strict=True)))
 
 
 def main() -> int:
@@ -124,7 +123,9 @@ def main() -> int:
             difference = largest_difference(computed, json.loads(path.read_text()))
             passed = difference <= TOLERANCE
             failures += not passed
-            print(f"{name}: max |difference| from the committed golden {difference:.1e}: {'ok' if passed else 'FAILED'}")
+            print(
+                f"{name}: max |difference| from the committed golden {difference:.1e}: {'ok' if passed else 'FAILED'}"
+            )
     if options.check:
         print(f"goldens: {len(CHECKPOINTS) - failures} passed, {failures} failed")
     return 1 if failures else 0

@@ -1,6 +1,7 @@
 """Triton's edge of the postprocessor: logits in, `packrank_backend.sigmoid`, scores out."""
 
 import triton_python_backend_utils as pb_utils
+
 from packrank_backend.sigmoid import sigmoid
 from packrank_backend.triton_tensors import array_from_tensor, tensor_from_array
 

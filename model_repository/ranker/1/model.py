@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
+
 from packrank_backend.build_record import require_same_build
 from packrank_backend.cpu_ranker import published_ranker
 from packrank_backend.errors import InvalidRequest

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
+from tokenizers import Tokenizer
+
 from packrank_backend.build_record import read_build_record, require_same_build
 from packrank_backend.errors import InvalidRequest
 from packrank_backend.packing import pack
@@ -11,7 +13,6 @@ from packrank_backend.pairs import PairLimits, encode_questions
 from packrank_backend.request_texts import question_from_tensors
 from packrank_backend.triton_errors import error_response
 from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
-from tokenizers import Tokenizer
 
 
 class TritonPythonModel:

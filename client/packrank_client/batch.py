@@ -1,0 +1,100 @@
+"""JSON lines in, JSON lines out: many questions, several in flight, answers in order, memory bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from queue import Queue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from packrank_client.client import RerankClient
+from packrank_client.errors import InvalidRequest, RerankError
+
+# Questions under way at the same time: the server's batcher merges them.
+QUESTIONS_IN_FLIGHT = 8
+# Lines read ahead, answered ones that wait for an earlier one included: what bounds the memory.
+LINES_AHEAD = 4 * QUESTIONS_IN_FLIGHT
+
+
+class Answer(NamedTuple):
+    """The output for one line of input, `{"id"?, "query", "results"}` or `{"id"?, "line", "error"}`."""
+
+    record: dict[str, Any]
+    line_bytes: int
+    failed: bool
+
+
+def answers(
+    client: RerankClient, lines: Iterable[bytes], *, top_n: int | None = None, truncate: str = "NONE"
+) -> Generator[Answer, None, None]:
+    """One answer a line, in order, each as soon as it and all before it are there; blank lines get none.
+
+    Closing the iterator before its end closes the client: that is what ends the calls under way.
+    Raises OSError when the input cannot be read.
+    """
+    queue: Queue[Future[Answer] | OSError | None] = Queue(LINES_AHEAD)
+    pool = ThreadPoolExecutor(QUESTIONS_IN_FLIGHT)
+
+    def read() -> None:
+        end: OSError | None = None
+        try:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    queue.put(pool.submit(_answer, client, line, number, top_n, truncate))
+        except OSError as error:
+            end = error
+        except RuntimeError:  # the pool is shut down: nobody waits for answers any more
+            return
+        queue.put(end)
+
+    # A thread of its own, so that answers come out while the next line is waited for; a daemon, because
+    # nothing interrupts its reading.
+    Thread(target=read, daemon=True).start()
+    complete = False
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, OSError):
+                raise item
+            yield item.result()
+        complete = True
+    finally:
+        if not complete:
+            client.close()
+        pool.shutdown(cancel_futures=True)
+
+
+def error_record(error: RerankError) -> dict[str, Any]:
+    """An error as JSON: its class as `type`, its sentence, and what an InvalidRequest knows besides."""
+    record: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, InvalidRequest):
+        record["kind"] = error.kind
+        if error.passage_index is not None:
+            record["passage_index"] = error.passage_index
+    return record
+
+
+def _answer(client: RerankClient, line: bytes, number: int, top_n: int | None, truncate: str) -> Answer:
+    identity: dict[str, Any] = {}
+    try:
+        question = _question(line)
+        if "id" in question:
+            identity["id"] = question["id"]
+        results = client.rerank(question["query"], question["passages"], top_n=top_n, truncate=truncate)
+    except RerankError as error:
+        return Answer(identity | {"line": number, "error": error_record(error)}, len(line), failed=True)
+    rows = [asdict(result) for result in results]
+    return Answer(identity | {"query": question["query"], "results": rows}, len(line), failed=False)
+
+
+def _question(line: bytes) -> dict[str, Any]:
+    try:
+        question = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the line is not JSON: {error}", kind="invalid_json") from None
+    if not isinstance(question, dict) or not {"query", "passages"} <= question.keys():
+        sentence = 'the line is not an object with "query" (a string) and "passages" (a list of strings).'
+        raise InvalidRequest(sentence, kind="invalid_json")
+    return question

@@ -1,0 +1,25 @@
+"""What a rerank call returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResult:
+    """One scored passage.
+
+    `index` is its place in the caller's list, `logit` the model's raw output, `score` its sigmoid (0 to 1),
+    `token_count` the tokens of query, passage and prompt together, after truncation.
+    """
+
+    index: int
+    logit: float
+    score: float
+    token_count: int
+
+
+def ranked(results: Iterable[RerankResult], top_n: int | None = None) -> list[RerankResult]:
+    """Highest logit first, equal logits in the caller's order; the first `top_n` of them, or all."""
+    return sorted(results, key=lambda result: (-result.logit, result.index))[:top_n]

@@ -1,0 +1,59 @@
+"""Fetches packages of the running Debian or Ubuntu and unpacks them: needs no root, installs nothing.
+
+python3 scripts/debian_package.py libb64-0d --into .cache/debian
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+class DebianPackageError(Exception):
+    """A package could not be fetched; the message says why and what to do."""
+
+
+def fetch(names: "list[str]", into: Path) -> None:
+    """Unpacks the newest release of each package that apt knows under `into` (`into/usr/lib/...`).
+
+    Raises:
+        DebianPackageError: there is no apt-get, its package lists are missing or old, or the network is.
+    """
+    wanted = " ".join(names)
+    if shutil.which("apt-get") is None:
+        raise DebianPackageError(f"apt-get, which would fetch {wanted}, is not on this machine.")
+    print(f"Fetching {wanted} (Debian packages, unpacked into {into}, not installed)", flush=True)
+    with tempfile.TemporaryDirectory() as download:
+        # Without the option, root's apt-get warns that its own unprivileged user cannot write here.
+        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *names]
+        done = subprocess.run(
+            command, cwd=download, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        if done.returncode:
+            errors = [line for line in done.stdout.splitlines() if line.startswith("E: ")]
+            reason = errors[0] if errors else done.stdout.strip()
+            raise DebianPackageError(
+                f"apt-get could not download {wanted} ({reason}). Check the network, refresh apt's "
+                "package lists with `sudo apt-get update`, and run this again."
+            )
+        into.mkdir(parents=True, exist_ok=True)
+        for package in sorted(Path(download).glob("*.deb")):
+            subprocess.run(["dpkg", "-x", str(package), str(into)], check=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--into", type=Path, required=True, metavar="DIRECTORY")
+    arguments = parser.parse_args()
+    try:
+        fetch(arguments.names, arguments.into)
+    except DebianPackageError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

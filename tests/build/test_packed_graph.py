@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from packrank_backend.packing import PackedPairs, pack
+from packrank_build.checkpoint import Checkpoint
+from packrank_build.make_model import export_graph
+from packrank_build.packed_graph import Precision
+from packrank_build.progress import Progress
+from packrank_build.random_checkpoint import write_random_checkpoint
+from packrank_build.reference import reference_logits
+from tests.goldens.checkpoints import CHECKPOINTS
+
+LIMIT = 96
+
+
+def session(checkpoint: Checkpoint, directory: Path, precision: Precision, **options: bool) -> Any:
+    path = directory / f"{precision}.onnx"
+    export_graph(checkpoint, precision, LIMIT, path, Progress(), **options)
+    onnx.checker.check_model(path, full_check=True)
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def run(graph: Any, packed: PackedPairs, longest: int | None = None) -> NDArray[np.float32]:
+    max_len = np.zeros(longest or int(packed.seq_lens.max()), np.int32)
+    inputs = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "max_len": max_len}
+    logits: NDArray[np.float32] = graph.run(["logits"], inputs)[0]
+    return logits
+
+
+@pytest.fixture(scope="module", params=CHECKPOINTS)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, llama3_tokenizer: Path) -> Any:
+    directory = tmp_path_factory.mktemp(request.param)
+    write_random_checkpoint(directory, llama3_tokenizer, "tiny", **CHECKPOINTS[request.param])
+    checkpoint = Checkpoint(directory)
+    return checkpoint, session(checkpoint, directory, "fp32")
+
+
+lengths = st.lists(st.integers(1, LIMIT), min_size=1, max_size=7)
+
+
+@settings(max_examples=25, deadline=None)
+@given(lengths=lengths, seed=st.integers(0, 1000))
+def test_packed_pairs_of_any_lengths_score_as_alone(built: Any, lengths: list[int], seed: int) -> None:
+    checkpoint, graph = built
+    random = np.random.default_rng(seed)
+    pairs = [random.integers(0, 128256, length).tolist() for length in lengths]
+    np.testing.assert_allclose(run(graph, pack(pairs)), reference_logits(checkpoint, pairs), rtol=0, atol=1e-4)
+
+
+def test_a_longest_beyond_the_pairs_changes_nothing(built: Any) -> None:
+    _, graph = built
+    packed = pack([[128000, 5, 6, 7], [128000, 9]])
+    np.testing.assert_allclose(run(graph, packed, longest=LIMIT), run(graph, packed), rtol=0, atol=1e-5)
+
+
+def test_inputs_and_outputs_are_the_tensor_contract(built: Any) -> None:
+    _, graph = built
+    assert [(i.name, i.type, i.shape) for i in graph.get_inputs()] == [
+        ("input_ids", "tensor(int32)", ["tokens"]),
+        ("seq_lens", "tensor(int32)", ["pairs"]),
+        ("max_len", "tensor(int32)", ["longest"]),
+    ]
+    assert [(o.name, o.type, o.shape) for o in graph.get_outputs()] == [("logits", "tensor(float)", ["pairs"])]
+
+
+@pytest.mark.parametrize(
+    ("precision", "emulate", "tolerance"), [("fp16", False, 0.02), ("fp16", True, 0.02), ("bf16", True, 0.2)]
+)
+def test_lower_precisions_stay_near_the_reference_and_do_round(
+    precision: Precision, emulate: bool, tolerance: float, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    checkpoint = Checkpoint(tiny_checkpoint)
+    graph = session(checkpoint, tmp_path, precision, emulate=emulate)
+    random = np.random.default_rng(0)
+    pairs = [random.integers(0, 128256, length).tolist() for length in (1, 17, 96, 40)]
+    difference = np.abs(run(graph, pack(pairs)) - reference_logits(checkpoint, pairs)).max()
+    assert 1e-6 < difference < tolerance

