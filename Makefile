@@ -13,7 +13,7 @@ MAX_PAIR_TOKENS ?= 2048
 PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts benchmarks tests
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts tests
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model goldens check-goldens check-full-size perf setup setup-test lock clean

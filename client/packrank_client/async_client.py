@@ -61,9 +61,7 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         connection = self._connection(dispatch.endpoint)
         if dispatch.chunk is not None:
             return await connection.infer(**self._infer_arguments(call, dispatch.chunk))
-        return await connection.get_model_config(
-            TOKENIZER_MODEL, **self._call_options(call.deadline.remaining_s())
-        )
+        return await connection.get_model_config(TOKENIZER_MODEL, **self._call_options(call.deadline.remaining_s()))
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether at least one endpoint serves the model now. Raises Unauthorized."""

@@ -81,9 +81,7 @@ class ClientBase(Generic[Connection]):
         self._headers = _checked_headers(headers or {})
         self._credentials = None if tls is None else channel_credentials(tls)
         self._timeout_s = timeout_s
-        self._limits = (
-            Limits(max_passages, max_request_tokens) if max_passages and max_request_tokens else None
-        )
+        self._limits = Limits(max_passages, max_request_tokens) if max_passages and max_request_tokens else None
         self._read_limits: Callable[[Any], Limits] = partial(
             limits_from_config, max_passages=max_passages, max_request_tokens=max_request_tokens
         )
@@ -154,9 +152,7 @@ def _check_endpoints(endpoints: Sequence[str]) -> None:
         raise ValueError("endpoints is empty; give at least one host:port.")
     for endpoint in endpoints:
         if not endpoint or endpoint.startswith(("http://", "https://", "grpc://", "grpcs://")):
-            raise ValueError(
-                f"endpoint {endpoint!r} is not a gRPC address; write host:port, and tls= to encrypt."
-            )
+            raise ValueError(f"endpoint {endpoint!r} is not a gRPC address; write host:port, and tls= to encrypt.")
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -164,9 +160,7 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     lowered = {name.lower(): value for name, value in headers.items()}
     for name, value in lowered.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(
-                f"header {name!r} is no name that gRPC can send; use letters, digits, '-', '_', '.'."
-            )
+            raise ValueError(f"header {name!r} is no name that gRPC can send; use letters, digits, '-', '_', '.'.")
         if not _HEADER_VALUE.fullmatch(value):
             raise ValueError(f"the value of header {name!r} is not printable ASCII.")
     return lowered

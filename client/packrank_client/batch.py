@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
-from queue import Queue
+from queue import Empty, Queue
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from packrank_client.client import RerankClient
+from packrank_client.client import SIGNAL_CHECK_S, RerankClient
 from packrank_client.errors import InvalidRequest, RerankError
 
 # Questions under way at the same time: the server's batcher merges them.
@@ -27,6 +28,10 @@ class Answer(NamedTuple):
     failed: bool
 
 
+# An answer to come, why the input broke off, or its end.
+_Item: TypeAlias = Future[Answer] | OSError | None
+
+
 def answers(
     client: RerankClient, lines: Iterable[bytes], *, top_n: int | None = None, truncate: str = "NONE"
 ) -> Generator[Answer, None, None]:
@@ -35,7 +40,7 @@ def answers(
     Closing the iterator before its end closes the client: that is what ends the calls under way.
     Raises OSError when the input cannot be read.
     """
-    queue: Queue[Future[Answer] | OSError | None] = Queue(LINES_AHEAD)
+    queue: Queue[_Item] = Queue(LINES_AHEAD)
     pool = ThreadPoolExecutor(QUESTIONS_IN_FLIGHT)
 
     def read() -> None:
@@ -55,7 +60,7 @@ def answers(
     Thread(target=read, daemon=True).start()
     complete = False
     try:
-        while (item := queue.get()) is not None:
+        while (item := _next(queue)) is not None:
             if isinstance(item, OSError):
                 raise item
             yield item.result()
@@ -64,6 +69,12 @@ def answers(
         if not complete:
             client.close()
         pool.shutdown(cancel_futures=True)
+
+
+def _next(queue: Queue[_Item]) -> _Item:
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=SIGNAL_CHECK_S)
 
 
 def error_record(error: RerankError) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from packrank_client.base import ClientBase
 from packrank_client.call import Dispatch, RerankCall
+from packrank_client.deadline import Deadline
 from packrank_client.limits import TOKENIZER_MODEL
 from packrank_client.results import RerankResult
 
@@ -23,21 +25,43 @@ class _Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-class _Connection(InferenceServerClient):  # type: ignore[misc]
-    """tritonclient's client, with async_infer safe to call from several threads.
+_TakeReply: TypeAlias = Callable[[Any, InferenceServerException | None], None]
+# A signal that comes between Python's last look and the beginning of a wait does not end the wait, so the main thread
+# must not wait for long if Ctrl-C is to work.
+SIGNAL_CHECK_S = 0.5
 
-    It keeps the call in an attribute of the client between starting and returning it: of two threads inside
-    it, one could be given the other's call to cancel.
+# The call, once it is started; None when it could not be.
+_Start: TypeAlias = "Future[_Cancellable | None]"
+
+
+class _Connection(InferenceServerClient):  # type: ignore[misc]
+    """tritonclient's client, whose calls are all started by one thread of its own.
+
+    Two reasons. async_infer keeps the call in an attribute of the client until it returns it, so of two threads
+    inside it one could be given the other's call to cancel. And a KeyboardInterrupt, which only the main thread
+    gets, inside the start of a gRPC call leaves a channel that can never be closed.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._starting = threading.Lock()
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="rerank")
         super().__init__(*arguments, **options)
 
-    def async_infer(self, *arguments: Any, **options: Any) -> _Cancellable:
-        with self._starting:
-            call: _Cancellable = super().async_infer(*arguments, **options)
-        return call
+    def start(self, reply: _TakeReply, **arguments: Any) -> _Start:
+        """Start async_infer; `reply` gets its `result` or `error`, by these names."""
+
+        def start() -> _Cancellable | None:
+            try:
+                call: _Cancellable = self.async_infer(callback=reply, **arguments)
+            except InferenceServerException as error:
+                reply(None, error)
+                return None
+            return call
+
+        return self._starter.submit(start)
+
+    def close(self) -> None:
+        super().close()
+        self._starter.shutdown(wait=False)
 
 
 class _Reply(NamedTuple):
@@ -46,6 +70,19 @@ class _Reply(NamedTuple):
     dispatch: Dispatch
     answer: Any
     error: InferenceServerException | None
+
+
+def _next_reply(replies: SimpleQueue[_Reply], deadline: Deadline) -> _Reply:
+    """Raises DeadlineExceeded."""
+    while True:
+        with suppress(Empty):
+            return replies.get(timeout=min(deadline.remaining_s(), SIGNAL_CHECK_S))
+
+
+def _cancel(start: _Start) -> None:
+    call = start.result()
+    if call is not None:
+        call.cancel()
 
 
 class RerankClient(ClientBase[_Connection]):
@@ -73,45 +110,39 @@ class RerankClient(ClientBase[_Connection]):
         """
         call = self._begin(query, passages, top_n, truncate, timeout_s)
         replies: SimpleQueue[_Reply] = SimpleQueue()
-        outstanding: dict[Dispatch, _Cancellable] = {}
+        outstanding: dict[Dispatch, _Start] = {}
         try:
             while not call.done:
                 for dispatch in call.next_dispatches():
-                    context = self._send(call, dispatch, replies)
-                    if context is not None:
-                        outstanding[dispatch] = context
-                try:
-                    reply = replies.get(timeout=call.deadline.remaining_s())
-                except Empty:
-                    raise call.deadline.exceeded() from None
+                    start = self._send(call, dispatch, replies)
+                    if start is not None:
+                        outstanding[dispatch] = start
+                reply = _next_reply(replies, call.deadline)
                 outstanding.pop(reply.dispatch, None)
                 if reply.error is None:
                     call.answered(reply.dispatch, reply.answer)
                 else:
                     call.failed(reply.dispatch, reply.error.status(), reply.error.message())
         finally:
-            for context in outstanding.values():
-                context.cancel()
+            for start in outstanding.values():
+                start.add_done_callback(_cancel)
         self._limits = call.limits
         return call.results()
 
-    def _send(
-        self, call: RerankCall, dispatch: Dispatch, replies: SimpleQueue[_Reply]
-    ) -> _Cancellable | None:
-        """Start a dispatch, whose reply goes to the queue; returns what cancels it, None when it is over."""
+    def _send(self, call: RerankCall, dispatch: Dispatch, replies: SimpleQueue[_Reply]) -> _Start | None:
+        """Send a dispatch, whose reply goes to the queue; returns what to cancel, None when it is over."""
         connection = self._connection(dispatch.endpoint)
+
+        def reply(result: Any, error: InferenceServerException | None) -> None:
+            replies.put(_Reply(dispatch, result, error))
+
+        if dispatch.chunk is not None:
+            return connection.start(reply, **self._infer_arguments(call, dispatch.chunk))
+        options = self._call_options(call.deadline.remaining_s())
         try:
-            if dispatch.chunk is not None:
-                return connection.async_infer(
-                    callback=lambda result, error: replies.put(_Reply(dispatch, result, error)),
-                    **self._infer_arguments(call, dispatch.chunk),
-                )
-            config = connection.get_model_config(
-                TOKENIZER_MODEL, **self._call_options(call.deadline.remaining_s())
-            )
-            replies.put(_Reply(dispatch, config, None))
+            reply(connection.get_model_config(TOKENIZER_MODEL, **options), None)
         except InferenceServerException as error:
-            replies.put(_Reply(dispatch, None, error))
+            reply(None, error)
         return None
 
     def is_ready(self, *, timeout_s: float | None = None) -> bool:

@@ -189,9 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout-s", type=float, default=30.0, metavar="S", help="deadline of each question (default: 30)"
     )
     server.add_argument("--tls", action="store_true", help="encrypt; each of the three files implies it")
-    server.add_argument(
-        "--tls-root-certificates", metavar="PEM", help="whom to trust (default: gRPC's roots)"
-    )
+    server.add_argument("--tls-root-certificates", metavar="PEM", help="whom to trust (default: gRPC's roots)")
     server.add_argument("--tls-private-key", metavar="PEM", help="the client's key")
     server.add_argument("--tls-certificate-chain", metavar="PEM", help="the client's certificate")
     return parser

@@ -33,6 +33,5 @@ class Deadline:
     def exceeded(self) -> DeadlineExceeded:
         """The error to raise."""
         return DeadlineExceeded(
-            f"no complete answer within timeout_s={self._timeout_s:g}; "
-            "raise timeout_s or send fewer passages."
+            f"no complete answer within timeout_s={self._timeout_s:g}; raise timeout_s or send fewer passages."
         )

@@ -1,6 +1,5 @@
 """Everything that can go wrong, in classes named by what the caller can do about it."""
 
-# ruff: noqa: N818 (a class says what to do; a suffix on every one would say nothing more)
 from __future__ import annotations
 
 
@@ -16,9 +15,7 @@ class InvalidRequest(RerankError):
     `passage_index` is the index of the passage at fault in the caller's list, None when no single one is.
     """
 
-    def __init__(
-        self, message: str, *, kind: str = "invalid_argument", passage_index: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, kind: str = "invalid_argument", passage_index: int | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.passage_index = passage_index

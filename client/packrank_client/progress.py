@@ -18,9 +18,7 @@ class Progress:
     `total_bytes` is the length of the input, None when it is not known (a pipe).
     """
 
-    def __init__(
-        self, stream: TextIO, total_bytes: int | None, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: TextIO, total_bytes: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._on_terminal = stream.isatty()
         self._total_bytes = total_bytes

@@ -46,8 +46,7 @@ def question_from_arguments(
         raise InvalidRequest("passages is empty; send at least one.", kind="no_passages")
     if not isinstance(truncate, str) or truncate.upper() not in _TRUNCATE:
         raise InvalidRequest(
-            f"truncate is {truncate!r}; "
-            "send NONE (refuse a pair over the limit) or END (cut the passage's tail).",
+            f"truncate is {truncate!r}; send NONE (refuse a pair over the limit) or END (cut the passage's tail).",
             kind="invalid_truncate",
         )
     if top_n is not None and (not isinstance(top_n, int) or isinstance(top_n, bool) or top_n < 1):

@@ -49,7 +49,5 @@ def _row(answer: Any, name: str, count: int) -> Any:
         raise ServerFault(f"the server answered an unreadable tensor {name!r}: {error}") from None
     shape = "nothing" if tensor is None else list(tensor.shape)
     if shape != [1, count]:
-        raise ServerFault(
-            f"the server answered {shape} as {name!r}, not [1, {count}]: check model and version."
-        )
+        raise ServerFault(f"the server answered {shape} as {name!r}, not [1, {count}]: check model and version.")
     return tensor[0]

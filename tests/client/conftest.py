@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+
 from packrank_client import AsyncRerankClient, RerankClient, RerankResult
 
 from .scripted_server import ScriptedServer, scripted_server

@@ -101,13 +101,9 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
             refuse(f"too_many_passages: the request has {len(tokens)}; the limit is {self.max_passages}.")
         for index, count in enumerate(tokens):
             if count > self.max_pair_tokens:
-                refuse(
-                    f"pair_too_long: passages[{index}] has {count} tokens; the limit is lower. Shorten it."
-                )
+                refuse(f"pair_too_long: passages[{index}] has {count} tokens; the limit is lower. Shorten it.")
         if sum(tokens) > self.max_request_tokens:
-            refuse(
-                f"too_many_tokens: the request has {sum(tokens)} tokens in {len(tokens)} pairs. Send fewer."
-            )
+            refuse(f"too_many_tokens: the request has {sum(tokens)} tokens in {len(tokens)} pairs. Send fewer.")
 
     def hold(self, seen: SeenRequest, context: grpc.ServicerContext) -> None:
         """A script: do not answer before the client gives up."""
@@ -129,9 +125,7 @@ def refuse_with(code: grpc.StatusCode, message: str = "on demand") -> Script:
 
 
 @contextmanager
-def scripted_server(
-    credentials: grpc.ServerCredentials | None = None, **fields: Any
-) -> Iterator[ScriptedServer]:
+def scripted_server(credentials: grpc.ServerCredentials | None = None, **fields: Any) -> Iterator[ScriptedServer]:
     """A server on a free port of this machine."""
     service = ScriptedServer(**fields)
     options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]

@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 import pytest
+
 from packrank_client import AsyncRerankClient, ServerUnavailable
 
 from .scripted_server import ScriptedServer, SeenRequest, logit_of

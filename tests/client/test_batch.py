@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
+
 from packrank_client import RerankClient
 from packrank_client.batch import LINES_AHEAD, answers
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from packrank_client import InvalidRequest, ServerFault, ServerUnavailable
 from packrank_client.call import Dispatch, RerankCall
 from packrank_client.chunks import estimated_tokens
@@ -64,9 +65,7 @@ def call_of(
 def test_every_passage_is_answered_once_however_wrong_the_estimates(
     lengths: list[int], max_passages: int, max_tokens: int, max_concurrent: int, random: Any
 ) -> None:
-    call = call_of(
-        ["x" * n for n in lengths], Limits(max_passages, max_tokens), max_concurrent_chunks=max_concurrent
-    )
+    call = call_of(["x" * n for n in lengths], Limits(max_passages, max_tokens), max_concurrent_chunks=max_concurrent)
     under_way: list[Dispatch] = []
     while not call.done:
         under_way.extend(call.next_dispatches())

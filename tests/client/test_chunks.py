@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from packrank_client.chunks import PROMPT_TOKENS, estimated_tokens, halve_chunk, plan_chunks
 from packrank_client.limits import Limits
 from packrank_client.question import Question

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from packrank_client import RerankClient, ServerUnavailable
 from packrank_client.question import question_from_arguments
 from packrank_client.tensors import request_inputs
@@ -39,9 +40,7 @@ def test_threads_share_a_client(server: ScriptedServer, busy_threads: ThreadPool
         assert all(busy_threads.map(ask, range(200)))
 
 
-def test_a_thread_cancels_no_call_but_its_own(
-    server: ScriptedServer, busy_threads: ThreadPoolExecutor
-) -> None:
+def test_a_thread_cancels_no_call_but_its_own(server: ScriptedServer, busy_threads: ThreadPoolExecutor) -> None:
     server.script = server.hold
     inputs = request_inputs(question_from_arguments("q", ["a"]), (0,))
     ended: SimpleQueue[int] = SimpleQueue()
@@ -49,9 +48,8 @@ def test_a_thread_cancels_no_call_but_its_own(
         connection = client._connection(0)
 
         def start(number: int) -> Any:
-            return connection.async_infer(
-                "reranker", inputs, callback=lambda result, error: ended.put(number), client_timeout=60
-            )
+            arguments = {"model_name": "reranker", "inputs": inputs, "client_timeout": 60}
+            return connection.start(lambda result, error: ended.put(number), **arguments).result()
 
         calls = list(busy_threads.map(start, range(300)))
         for call in calls:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import packrank_client
 import pytest
+
+import packrank_client
 from packrank_client.command_line import main
 
 from .scripted_server import ScriptedServer, SeenRequest, logit_of, refuse_with, scripted_server
@@ -77,10 +78,7 @@ def test_a_table(server: ScriptedServer, passages_file: str, capsys: pytest.Capt
 
 
 def test_json(server: ScriptedServer, passages_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["q", passages_file, "--json", "--top-n", "2", "--truncate", "end", "--url", server.address])
-        == 0
-    )
+    assert main(["q", passages_file, "--json", "--top-n", "2", "--truncate", "end", "--url", server.address]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["query"] == "q"
     assert logits(answer["results"]) == sorted((logit_of("q", p) for p in PASSAGES), reverse=True)[:2]
@@ -226,9 +224,7 @@ def test_an_error_is_one_sentence_and_an_exit_code(
         (["q", __file__.replace(".py", ".absent")], 1, "No such file"),
     ],
 )
-def test_mistakes(
-    arguments: list[str], exit_code: int, says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes(arguments: list[str], exit_code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == exit_code
     error = capsys.readouterr().err
     assert says in error

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+
 from packrank_client import DeadlineExceeded, InvalidRequest
 from packrank_client.deadline import Deadline
 

@@ -23,22 +23,11 @@ print(*(root for root in roots if root not in sys.stdlib_module_names and not ro
 
 def test_the_client_installs_alone(tmp_path: Path) -> None:
     target = tmp_path / "site"
-    install = [
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--target",
-        target,
-        CLIENT,
-    ]
-    subprocess.run([sys.executable, "-m", "pip", *install], check=True)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(CLIENT)], check=True)
     # -I: neither the working directory nor PYTHONPATH
     script = f"import sys; sys.path.insert(0, {str(target)!r})\n{SCRIPT}"
-    run = subprocess.run(
-        [sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path
-    )
+    run = subprocess.run([sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
     location, imported = run.stdout.splitlines()
     assert Path(location) == target / "packrank_client" / "__init__.py"
     assert set(imported.split()) <= {"packrank_client", *DEPENDENCIES}

@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tritonclient.grpc import service_pb2
+
 from packrank_client import ServerFault
 from packrank_client.limits import Limits, limits_from_config
-from tritonclient.grpc import service_pb2
 
 
 def config(**parameters: str) -> Any:

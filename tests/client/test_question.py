@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from packrank_client import InvalidRequest
 from packrank_client.question import question_from_arguments
 

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from packrank_client import (
     TLS,
     DeadlineExceeded,
@@ -59,9 +60,7 @@ def test_rerank(make_client: MakeClient, server: ScriptedServer) -> None:
 
 
 def test_options_reach_the_server(make_client: MakeClient, server: ScriptedServer) -> None:
-    client = make_client(
-        server.address, model="other", headers={"Authorization": "Bearer x", "x-tenant": "7"}
-    )
+    client = make_client(server.address, model="other", headers={"Authorization": "Bearer x", "x-tenant": "7"})
     assert len(client.rerank("q", ["a", "b", "c"], top_n=2, truncate="end")) == 2
     assert len(client.rerank("q", ["a", "b", "c"], top_n=99)) == 3
     seen = server.seen[0]
@@ -132,9 +131,7 @@ def test_a_single_pair_over_the_limit(make_client: MakeClient, server: ScriptedS
     assert (raised.value.kind, raised.value.passage_index) == ("too_many_tokens", 1)
 
 
-def test_mistakes_are_refused_before_anything_is_sent(
-    make_client: MakeClient, server: ScriptedServer
-) -> None:
+def test_mistakes_are_refused_before_anything_is_sent(make_client: MakeClient, server: ScriptedServer) -> None:
     client = make_client(server.address)
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
         (("", ["a"]), {}),
@@ -255,9 +252,7 @@ def test_nobody_listens(make_client: MakeClient, server: ScriptedServer) -> None
         make_client(gone.address).rerank("q", ["a"])
 
 
-def test_a_silent_endpoint_does_not_use_up_the_deadline(
-    make_client: MakeClient, server: ScriptedServer
-) -> None:
+def test_a_silent_endpoint_does_not_use_up_the_deadline(make_client: MakeClient, server: ScriptedServer) -> None:
     """It takes connections and never speaks: the client must give up on it while time is left for another."""
     with socket.create_server(("localhost", 0)) as silent:
         client = make_client([f"localhost:{silent.getsockname()[1]}", server.address], timeout_s=60)

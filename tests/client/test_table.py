@@ -5,6 +5,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from packrank_client.results import RerankResult
 from packrank_client.table import clipped, display_width, ranking_table
 
