@@ -9,11 +9,14 @@ HOST ?= 127.0.0.1
 # of `make model`
 PRECISION ?= fp32
 MAX_PAIR_TOKENS ?= 2048
+# of `make perf`
+CONCURRENCY ?= 1 2 4 8 16
+REQUESTS ?= 64
 
 PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts tests
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts benchmarks tests
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model goldens check-goldens check-full-size perf setup setup-test lock clean
@@ -28,7 +31,8 @@ serve: setup $(BUILT) ## keep a server running (HOST, HTTP_PORT, GRPC_PORT, METR
 	@exec $(PY) -m packrank_backend.serve --host $(HOST) $(PORTS)
 
 test: setup-test ## run the whole suite
-	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock
+	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock >/dev/null
+	@$(PY) scripts/provide_perf_analyzer.py >/dev/null
 	@$(PY) -m pytest
 
 check: setup-test ## ruff and mypy
@@ -51,8 +55,9 @@ endif
 $(BUILT): | setup
 	@$(MAKE) --no-print-directory model
 
-perf: setup-test $(BUILT) ## load-test the ensemble with perf_analyzer
-	@$(PY) -m benchmarks.perf
+perf: setup $(BUILT) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
+	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
+		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch

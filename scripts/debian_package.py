@@ -24,7 +24,7 @@ def fetch(names: "list[str]", into: Path) -> None:
     wanted = " ".join(names)
     if shutil.which("apt-get") is None:
         raise DebianPackageError(f"apt-get, which would fetch {wanted}, is not on this machine.")
-    print(f"Fetching {wanted} (Debian packages, unpacked into {into}, not installed)", flush=True)
+    print(f"Fetching {wanted} (Debian packages, unpacked, not installed)", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as download:
         # Without the option, root's apt-get warns that its own unprivileged user cannot write here.
         command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *names]

