@@ -16,6 +16,7 @@ from packrank_backend.stub_processes import stub_processes
 from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_build.llama3_tokenizer import write_llama3_tokenizer
 from packrank_build.parity_pairs import declaration_articles
+from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.random_checkpoint import write_random_checkpoint
 from packrank_client import RerankClient
@@ -71,13 +72,7 @@ def _serve(repository: Path, log: Path) -> float:
         assert len(results) == len(passages)
         assert max(result.token_count for result in results) == 2048
         processes = [server.process.pid, *stub_processes(server.process.pid)]
-        return sum(_peak_gb(process) for process in processes)
-
-
-def _peak_gb(process: int) -> float:
-    status = Path(f"/proc/{process}/status").read_text()
-    (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
-    return int(peak_kib) * 1024 / 1e9
+        return sum(peak_memory_gb(process) for process in processes)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
-import resource
 import shutil
 import sys
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from packrank_build.checkpoint import Checkpoint
 from packrank_build.hub import checkpoint_directory
 from packrank_build.packed_graph import OPSET, Precision, packed_graph
 from packrank_build.parity_gate import ParityError, ParityReport, check_parity
+from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.publish import publish, staging_directory
 from packrank_build.tokenizer_file import tokenizer_from_checkpoint
@@ -56,7 +56,7 @@ def make_model(
         _require_disk(staging, checkpoint, precision)
         progress.step(f"writing the packed graph in {precision}")
         export_graph(checkpoint, precision, max_pair_tokens, staging / "model.onnx", progress)
-        progress.step(f"exported; peak memory so far {_peak_memory_gb():.2f} GB")
+        progress.step(f"exported; peak memory so far {peak_memory_gb():.2f} GB")
         tokenizer.save(str(staging / "tokenizer.json"), pretty=False)
         record = BuildRecord(
             build_id=hashlib.sha256(f"{digest} {precision} {max_pair_tokens}".encode()).hexdigest()[:16],
@@ -124,10 +124,6 @@ def _product(shape: tuple[int, ...]) -> int:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _peak_memory_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def main() -> int:
