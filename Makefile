@@ -9,6 +9,8 @@ HOST ?= 127.0.0.1
 # of `make model`
 PRECISION ?= fp32
 MAX_PAIR_TOKENS ?= 2048
+# of `make test`
+export NVIDIA_MODEL
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
@@ -30,7 +32,7 @@ run: setup $(BUILT) ## rerank eight passages with a real tritonserver, and say h
 serve: setup $(BUILT) ## keep a server running (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
 	@exec $(PY) -m packrank_backend.serve --host $(HOST) $(PORTS)
 
-test: setup-test ## run the whole suite
+test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]
 	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock >/dev/null
 	@$(PY) scripts/provide_perf_analyzer.py >/dev/null
 	@$(PY) -m pytest
