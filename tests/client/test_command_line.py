@@ -49,7 +49,8 @@ def command(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """The command as a process of its own, with pipes."""
     package = str(Path(packrank_client.__file__).parents[1])
     process = subprocess.Popen(
-        [sys.executable, "-m", "packrank_client.command_line", *arguments],
+        # a suite that a shell runs in the background ignores SIGINT, and so would whatever it starts
+        ["env", "--default-signal=INT", sys.executable, "-m", "packrank_client.command_line", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
