@@ -18,18 +18,19 @@ REQUESTS ?= 64
 PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
+STRATEGY := model_repository/ranker/1/batchstrategy.so
 SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts benchmarks tests
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test check model goldens check-goldens check-full-size perf setup setup-test lock clean
+.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup $(BUILT) ## rerank eight passages with a real tritonserver, and say how to go on
+run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver, and say how to go on
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup $(BUILT) ## keep a server running (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
+serve: setup $(BUILT) $(STRATEGY) ## keep a server running (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
 	@exec $(PY) -m packrank_backend.serve --host $(HOST) $(PORTS)
 
 test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]
@@ -57,7 +58,12 @@ endif
 $(BUILT): | setup
 	@$(MAKE) --no-print-directory model
 
-perf: setup $(BUILT) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
+batching: $(STRATEGY) ## compile what limits merged batches by tokens (needs a C compiler; `make run` does it too)
+
+$(STRATEGY): build/packrank_build/batchstrategy.c | setup
+	@$(PY) -m packrank_build.batching_strategy $(@D)
+
+perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from packrank_backend.tritonserver import TritonServer, free_ports
+from packrank_build.batching_strategy import compile_batching_strategy
 from packrank_build.llama3_tokenizer import write_llama3_tokenizer
 from packrank_build.make_model import make_model
 from packrank_build.random_checkpoint import write_random_checkpoint
@@ -37,8 +38,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, llama3_tokenizer: 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
-    """The model repository with the tiny checkpoint, built and gated as `make model` does."""
+    """The model repository with the tiny checkpoint, built and gated as `make model` and `make batching` do."""
     directory = empty_repository(tmp_path_factory.mktemp("served") / "model_repository")
+    compile_batching_strategy(directory / "ranker" / "1")
     make_model(str(tiny_checkpoint), directory, max_pair_tokens=MAX_PAIR_TOKENS)
     return directory
 

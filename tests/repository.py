@@ -6,10 +6,18 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BUILT = shutil.ignore_patterns("*.onnx", "*.onnx.data", "*.json", "*.plan", ".staging-*", "__pycache__")
+BUILT = shutil.ignore_patterns(
+    "*.onnx", "*.onnx.data", "*.json", "*.plan", "*.so", "*-unmerged.pbtxt", ".staging-*", "__pycache__"
+)
 
 
 def empty_repository(directory: Path) -> Path:
     """The model repository as committed: configs and model.py files, nothing built."""
     shutil.copytree(ROOT / "model_repository", directory, ignore=BUILT)
+    return directory
+
+
+def copied_repository(repository: Path, directory: Path) -> Path:
+    """A built repository once more, to change its configs or what was built."""
+    shutil.copytree(repository, directory, ignore=shutil.ignore_patterns("__pycache__"))
     return directory

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from packrank_backend.batching_strategy import MISSING_LIBRARY, has_batching_strategy, write_unmerged_config
 from packrank_backend.stub_processes import stub_processes
 
 # Triton waits this long for requests in flight once it is told to stop.
@@ -54,8 +55,9 @@ class TritonServer:
     """A running tritonserver, as a context manager: started on entry, ready when entered, stopped on exit.
 
     `config_name` picks `configs/<name>.pbtxt` where a model has one (--model-config-name). Log lines go to `log`,
-    or to this process's stderr. Raises ServerStartError when a port is taken, no server is installed, or the
-    server stops before it is ready.
+    or to this process's stderr. Without the batching strategy's library the ranker merges no requests, which is said
+    on stderr. Raises ServerStartError when a port is taken, no server is installed, or the server stops before it is
+    ready.
     """
 
     def __init__(
@@ -93,10 +95,14 @@ class TritonServer:
         """Start the server and wait until every model is ready."""
         require_free_ports(self.host, self.ports)
         installation = find_installation()
+        config_name = self._config_name
+        if not has_batching_strategy(self.repository):
+            print(f"{MISSING_LIBRARY} Install a C compiler, then `make batching`.", file=sys.stderr, flush=True)
+            config_name = self._unmerged_config()
         command = [
             str(installation.binary),
             f"--model-repository={self.repository}",
-            f"--model-config-name={self._config_name}",
+            f"--model-config-name={config_name}",
             *([f"--backend-directory={installation.backends}"] if installation.backends else []),
             f"--http-address={self.host}",
             f"--grpc-address={self.host}",
@@ -152,6 +158,15 @@ class TritonServer:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
+
+    def _unmerged_config(self) -> str:
+        try:
+            return write_unmerged_config(self.repository, self._config_name)
+        except OSError as error:
+            raise ServerStartError(
+                f"the config that serves one request at a time cannot be written ({error}): run `make batching` where "
+                "the model repository can be written to."
+            ) from error
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._ready_timeout_s
