@@ -18,7 +18,7 @@ from packrank_backend.prompt import PROMPT
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.hub import checkpoint_directory
-from packrank_build.packed_graph import OPSET, Precision, packed_graph
+from packrank_build.packed_graph import OPSET, AttentionForm, Precision, packed_graph
 from packrank_build.parity_gate import ParityError, ParityReport, check_parity
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
@@ -95,9 +95,12 @@ def export_graph(
     progress: Progress,
     *,
     emulate: bool = False,
+    attention: AttentionForm = "lengths",
 ) -> None:
     """Write the graph to `path` and its weights to `<path>.data`, one weight in memory at a time."""
-    graph = packed_graph(checkpoint.architecture, checkpoint.weight, precision, max_pair_tokens, emulate=emulate)
+    graph = packed_graph(
+        checkpoint.architecture, checkpoint.weight, precision, max_pair_tokens, emulate=emulate, attention=attention
+    )
 
     def announce(tensor: ir.TensorProtocol, place: ir.external_data.CallbackInfo) -> None:
         progress.detail(f"weight {place.index + 1} of {place.total}: {tensor.name}")

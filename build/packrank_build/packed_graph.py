@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from packrank_build.architecture import Architecture
 from packrank_build.rope import rotation_tables
 
-OPSET = 24  # the first whose Attention takes the length of each sequence (nonpad_kv_seqlen)
+# How attention learns where a pair ends. ONNX Runtime takes the length of each row (nonpad_kv_seqlen, new in opset 24)
+# and refuses a mask of [pairs, 1, 1, longest]. TensorRT's parser drops the lengths without an error, and fuses
+# attention with exactly that mask, which needs no more than opset 23.
+AttentionForm = Literal["lengths", "row_mask"]
+OPSETS: dict[AttentionForm, int] = {"lengths": 24, "row_mask": 23}
+OPSET = OPSETS["lengths"]
 
 Precision = Literal["fp32", "fp16", "bf16"]
 _DTYPES = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
@@ -33,13 +38,19 @@ def packed_graph(
     max_pair_tokens: int,
     *,
     emulate: bool = False,
+    attention: AttentionForm = "lengths",
 ) -> ir.Model:
     """Write the graph; weights are read through `weight` only while the model is being saved.
 
     Inputs:  input_ids INT32 [tokens]; seq_lens INT32 [pairs], summing to tokens, each at least 1;
+             longest INT32 [carried], not read at all: Triton makes max_len from it (each request sends as many
+             elements as its longest pair has tokens), and its C++ backends refuse a configured input that the
+             model lacks;
              max_len INT32 [longest], of which only the shape is read: the longest pair's length. A shape, because
              a length computed from the values of seq_lens would become a shape tensor in TensorRT.
     Output:  logits FP32 [pairs].
+
+    `attention` is the form that the runtime needs; both compute the same.
 
     `precision` is that of the projections and of attention. Norms, rotation, the residual stream, pooling and
     score are fp32 in every precision, since their sums are what low precision loses.
@@ -47,7 +58,7 @@ def packed_graph(
     With `emulate` the same graph computes in fp32 and rounds every result to `precision`: what hardware with fp32
     accumulators does, on a runtime that lacks the precision (ONNX Runtime's CPU kernels have no bf16).
     """
-    return _GraphWriter(architecture, weight, precision, max_pair_tokens, emulate=emulate).model()
+    return _GraphWriter(architecture, weight, precision, max_pair_tokens, emulate=emulate, attention=attention).model()
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class _GraphWriter:
         max_pair_tokens: int,
         *,
         emulate: bool,
+        attention: AttentionForm,
     ) -> None:
         self.architecture = architecture
         self.weight = weight
@@ -80,12 +92,14 @@ class _GraphWriter:
         self.max_pair_tokens = max_pair_tokens
         self.rounds = emulate and precision != "fp32"
         self.casts = precision != "fp32" and not emulate
+        self.attention_form = attention
         self.tape = ir.tape.Tape()
 
     def model(self) -> ir.Model:
         tokens, pairs, longest = (ir.SymbolicDim(name) for name in ("tokens", "pairs", "longest"))
         input_ids = _value("input_ids", ir.DataType.INT32, tokens)
         seq_lens = _value("seq_lens", ir.DataType.INT32, pairs)
+        carrier = _value("longest", ir.DataType.INT32, ir.SymbolicDim("carried"))
         max_len = _value("max_len", ir.DataType.INT32, longest)
         layout = self._layout(input_ids, seq_lens, max_len)
         embedding = self._stored("model.embed_tokens.weight", transpose=False)
@@ -102,11 +116,11 @@ class _GraphWriter:
         logits.shape = ir.Shape([pairs])
         logits.type = ir.TensorType(ir.DataType.FLOAT)
         graph = ir.Graph(
-            [input_ids, seq_lens, max_len],
+            [input_ids, seq_lens, carrier, max_len],
             [logits],
             nodes=self.tape.nodes,
             initializers=self.tape.initializers,
-            opset_imports={"": OPSET},
+            opset_imports={"": OPSETS[self.attention_form]},
             name="packed_llama_cross_encoder",
         )
         return ir.Model(graph, ir_version=11, producer_name="packrank")
@@ -160,18 +174,24 @@ class _GraphWriter:
         key = self._rotated(self._projected(normed, f"{prefix}.k_proj.weight"), kv_heads, layout)
         value = self._projected(normed, f"{prefix}.v_proj.weight")
         framed = [self._framed(rows, layout) for rows in (query, key, value)]
-        # Causal attention needs no lengths: what lies beyond a pair's end is in every token's future.
-        lengths = [] if self.architecture.causal else [None, None, None, layout.lengths]
         mixed = self._computed_op(
             "Attention",
             *framed,
-            *lengths,
+            *self._pair_ends(layout),
             q_num_heads=heads,
             kv_num_heads=kv_heads,
             is_causal=int(self.architecture.causal),
         )
         rows = self._op("Reshape", mixed, self._constant("rows", [-1, heads * self.architecture.head_dim]))
         return self._projected(self._op("Gather", rows, layout.tokens_of_frames), f"{prefix}.o_proj.weight")
+
+    def _pair_ends(self, layout: _Layout) -> list[ir.Value | None]:
+        """What Attention takes after query, key and value to look at no frame beyond a pair's end."""
+        if self.architecture.causal:  # what lies beyond is in every token's future
+            return []
+        if self.attention_form == "lengths":
+            return [None, None, None, layout.lengths]
+        return [self._op("Unsqueeze", layout.is_token, self._constant("axes_1_2", [1, 2]))]
 
     def _rotated(self, rows: ir.Value, heads: int, layout: _Layout) -> ir.Value:
         one_sequence = self._op(

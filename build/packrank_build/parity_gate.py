@@ -123,7 +123,7 @@ def _tolerance(precision: str, expected: NDArray[np.float32]) -> float:
 
 
 def _requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: int) -> list[PackedPairs]:
-    limits = PairLimits(limit, max_passages=512, max_request_tokens=limit * 32)
+    limits = PairLimits(limit, max_passages=512, max_request_tokens=limit * 32, max_request_frames=limit * 32)
     requests = []
     for encoded in encode_questions(tokenizer, [named.question for named in questions], limits):
         if isinstance(encoded, Exception):
@@ -145,6 +145,7 @@ def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray
     first_states = []
     for ids in (pair, changed):
         inputs = {"input_ids": ids, "seq_lens": np.array([len(ids)], np.int32), "max_len": np.zeros_like(ids)}
+        inputs["longest"] = np.zeros(1, np.int32)
         first_states.append(session.run(["last_hidden"], inputs)[0][0])
     reference = not np.array_equal(states[0][0], states[1][0])
     built = not np.array_equal(*first_states)

@@ -9,7 +9,7 @@ from typing import Any
 
 RECORD_FILE = "build.json"
 # Raised whenever files that an older build published can no longer be served.
-FORMAT = 1
+FORMAT = 2
 
 
 class StaleBuild(Exception):

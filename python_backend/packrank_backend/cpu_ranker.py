@@ -70,5 +70,6 @@ class CpuRanker:
             lengths = seq_lens[run]
             tokens = np.concatenate([input_ids[ends[pair] - seq_lens[pair] : ends[pair]] for pair in run])
             inputs = {"input_ids": tokens, "seq_lens": lengths, "max_len": np.zeros(int(lengths.max()), np.int32)}
+            inputs["longest"] = np.zeros(1, np.int32)  # never read
             (logits[run],) = self._session.run(["logits"], inputs)
         return np.split(logits, np.cumsum([len(request.seq_lens) for request in requests])[:-1])

@@ -26,12 +26,14 @@ class PairLimits:
     """How much one request may hold.
 
     `max_pair_tokens` bounds query, passage and prompt together; `max_request_tokens` the sum over all pairs
-    of a request, after truncation; `max_passages` the number of pairs.
+    of a request, after truncation; `max_passages` the number of pairs; `max_request_frames` pairs x longest pair,
+    the rows that attention works on, which is what an engine's memory is reserved for.
     """
 
     max_pair_tokens: int
     max_passages: int
     max_request_tokens: int
+    max_request_frames: int
 
     def __post_init__(self) -> None:
         if self.max_pair_tokens > self.max_request_tokens:
@@ -115,6 +117,13 @@ def _within_limits(
             ErrorKind.TOO_MANY_TOKENS,
             f"the request has {total} tokens in {len(cut)} pairs; the limit is {limits.max_request_tokens}. "
             "Send fewer passages per request.",
+        )
+    longest = max(map(len, cut))
+    if len(cut) * longest > limits.max_request_frames:
+        raise InvalidRequest(
+            ErrorKind.TOO_MANY_TOKENS,
+            f"the request has {len(cut)} pairs, the longest of {longest} tokens; the limit of pairs x longest is "
+            f"{limits.max_request_frames}. Send the long passages in a request of their own.",
         )
     return cut
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 
 from packrank_backend.packing import PackedPairs, pack
 from packrank_build.checkpoint import Checkpoint
@@ -21,9 +22,9 @@ from tests.goldens.checkpoints import CHECKPOINTS
 LIMIT = 96
 
 
-def session(checkpoint: Checkpoint, directory: Path, precision: Precision, **options: bool) -> Any:
+def session(checkpoint: Checkpoint, directory: Path, precision: Precision, *, emulate: bool = False) -> Any:
     path = directory / f"{precision}.onnx"
-    export_graph(checkpoint, precision, LIMIT, path, Progress(), **options)
+    export_graph(checkpoint, precision, LIMIT, path, Progress(), emulate=emulate)
     onnx.checker.check_model(path, full_check=True)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -31,6 +32,7 @@ def session(checkpoint: Checkpoint, directory: Path, precision: Precision, **opt
 def run(graph: Any, packed: PackedPairs, longest: int | None = None) -> NDArray[np.float32]:
     max_len = np.zeros(longest or int(packed.seq_lens.max()), np.int32)
     inputs = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "max_len": max_len}
+    inputs["longest"] = np.zeros(3, np.int32)
     logits: NDArray[np.float32] = graph.run(["logits"], inputs)[0]
     return logits
 
@@ -55,6 +57,36 @@ def test_packed_pairs_of_any_lengths_score_as_alone(built: Any, lengths: list[in
     np.testing.assert_allclose(run(graph, pack(pairs)), reference_logits(checkpoint, pairs), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_both_attention_forms_compute_the_same(name: str, tmp_path: Path, llama3_tokenizer: Path) -> None:
+    """ONNX Runtime refuses the row mask that TensorRT needs, so ONNX's own reference evaluator runs that form."""
+    write_random_checkpoint(tmp_path, llama3_tokenizer, "tiny", **CHECKPOINTS[name])
+    checkpoint = Checkpoint(tmp_path)
+    lengths = session(checkpoint, tmp_path, "fp32")
+    path = tmp_path / "row_mask.onnx"
+    export_graph(checkpoint, "fp32", LIMIT, path, Progress(), attention="row_mask")
+    onnx.checker.check_model(path, full_check=True)
+    row_mask = ReferenceEvaluator(str(path))
+    random = np.random.default_rng(3)
+    for pair_lengths in ([1], [1, 1, 1], [96, 1, 40], [17, 5, 5, 60, 2]):
+        pairs = [random.integers(0, 128256, length).tolist() for length in pair_lengths]
+        scored = run(row_mask, pack(pairs), longest=max(pair_lengths) + 3)
+        np.testing.assert_allclose(scored, run(lengths, pack(pairs)), rtol=0, atol=1e-4)
+
+
+def test_a_row_mask_is_what_keeps_pairs_apart(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """The comparison above would miss a mask that is not connected if attention to wrong frames changed nothing."""
+    checkpoint = Checkpoint(tiny_checkpoint)
+    export_graph(checkpoint, "fp32", LIMIT, tmp_path / "masked.onnx", Progress(), attention="row_mask")
+    model = onnx.load(tmp_path / "masked.onnx")
+    for node in model.graph.node:
+        if node.op_type == "Attention":
+            node.input.pop()
+    pairs = [[128000, 5, 6, 7], [128000, 9]]
+    masked, unmasked = ReferenceEvaluator(str(tmp_path / "masked.onnx")), ReferenceEvaluator(model)
+    assert np.abs(run(masked, pack(pairs)) - run(unmasked, pack(pairs))).max() > 0.01
+
+
 def test_a_longest_beyond_the_pairs_changes_nothing(built: Any) -> None:
     _, graph = built
     packed = pack([[128000, 5, 6, 7], [128000, 9]])
@@ -66,6 +98,7 @@ def test_inputs_and_outputs_are_the_tensor_contract(built: Any) -> None:
     assert [(i.name, i.type, i.shape) for i in graph.get_inputs()] == [
         ("input_ids", "tensor(int32)", ["tokens"]),
         ("seq_lens", "tensor(int32)", ["pairs"]),
+        ("longest", "tensor(int32)", ["carried"]),
         ("max_len", "tensor(int32)", ["longest"]),
     ]
     assert [(o.name, o.type, o.shape) for o in graph.get_outputs()] == [("logits", "tensor(float)", ["pairs"])]

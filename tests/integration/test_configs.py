@@ -5,7 +5,7 @@ from google.protobuf import text_format
 from tritonclient import grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from packrank_backend.tritonserver import TritonServer
+from packrank_backend.tritonserver import TritonServer, free_ports
 from tests.repository import ROOT
 
 CONFIGS = sorted((ROOT / "model_repository").glob("*/config.pbtxt")) + sorted(
@@ -50,3 +50,9 @@ def test_the_server_runs_the_cpu_config(server: TritonServer) -> None:
         served = client.get_model_config("ranker").config
     assert served.backend == "python"
     assert served.parameters["max_run_tokens"].string_value == "1024"
+
+
+def test_without_a_named_config_the_same_model_is_served(repository: Path, tmp_path: Path) -> None:
+    with TritonServer(repository, config_name="unknown", ports=free_ports(), log=tmp_path / "log") as server:
+        with grpc.InferenceServerClient(server.grpc_endpoint) as client:
+            assert client.get_model_config("ranker").config.backend == "python"

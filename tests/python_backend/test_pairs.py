@@ -10,8 +10,8 @@ from packrank_backend.prompt import PROMPT, pair_text
 from packrank_backend.truncation import Truncate
 from packrank_build.parity_pairs import declaration_articles
 
-LIMITS = PairLimits(max_pair_tokens=64, max_passages=4, max_request_tokens=150)
-WIDE = PairLimits(max_pair_tokens=8192, max_passages=512, max_request_tokens=100_000)
+LIMITS = PairLimits(max_pair_tokens=64, max_passages=4, max_request_tokens=150, max_request_frames=180)
+WIDE = PairLimits(8192, max_passages=512, max_request_tokens=100_000, max_request_frames=1_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,19 @@ def test_a_long_query_with_one_token_of_room_is_cut_to_it(tokenizer: Tokenizer) 
         (Question("why?", ["a"] * 5), ErrorKind.TOO_MANY_PASSAGES),
         (Question("why?", ["word " * 40] * 4), ErrorKind.TOO_MANY_TOKENS),
         (Question("why?", ["word " * 100] * 3, Truncate.END), ErrorKind.TOO_MANY_TOKENS),
+        (Question("why?", ["word " * 100, "a", "b"], Truncate.END), ErrorKind.TOO_MANY_TOKENS),
     ],
 )
 def test_refusals(tokenizer: Tokenizer, question: Question, kind: ErrorKind) -> None:
     with pytest.raises(InvalidRequest) as caught:
         encode(tokenizer, question)
     assert caught.value.kind is kind
+
+
+def test_few_tokens_are_too_many_when_one_pair_is_far_longer_than_the_others(tokenizer: Tokenizer) -> None:
+    uneven = Question("why?", ["word " * 100, "a", "b"], Truncate.END)
+    with pytest.raises(InvalidRequest, match=r"has 3 pairs, the longest of 64 tokens; .* pairs x longest is 180"):
+        encode(tokenizer, uneven)
 
 
 def test_a_refused_question_leaves_its_neighbours_alone(tokenizer: Tokenizer) -> None:
@@ -110,4 +117,4 @@ def test_a_refused_question_leaves_its_neighbours_alone(tokenizer: Tokenizer) ->
 
 def test_contradicting_limits_are_refused_at_start() -> None:
     with pytest.raises(ValueError, match="max_pair_tokens is 8192 but max_request_tokens only 4096"):
-        PairLimits(max_pair_tokens=8192, max_passages=1, max_request_tokens=4096)
+        PairLimits(8192, max_passages=1, max_request_tokens=4096, max_request_frames=8192)
