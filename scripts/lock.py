@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 UV = "0.13.9"
 WITH_DEPENDENCIES = ("serve", "test")  # in this order: test.in is constrained by serve.lock
-ALONE = ("tritonserver", "default-model", "test-tokenizer", "perf-analyzer")
+ALONE = ("tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx")
 
 
 def uv_binary() -> Path:

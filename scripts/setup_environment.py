@@ -40,7 +40,7 @@ class Kind:
 
 KINDS = {
     "serve": Kind(".venv", ["serve.lock", "tritonserver.lock"], [], ["serve"], 750),
-    "test": Kind(".venv", ["test.lock", "tritonserver.lock"], [], ["serve", "test"], 1050),
+    "test": Kind(".venv", ["test.lock", "tritonserver.lock", "tensorrt-rtx.lock"], [], ["serve", "test"], 1400),
     "torch": Kind(".venv-torch", ["test.lock"], ["torch.txt"], ["torch"], 2000),
 }
 

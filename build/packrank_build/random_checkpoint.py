@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
+def random_architecture(shape: str, **overrides: Any) -> Architecture:
+    """The architecture of a random model without a checkpoint on disk."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "config.json").write_text(json.dumps(_COMMON | SHAPES[shape] | overrides), encoding="utf-8")
+        return architecture_from_config(Path(directory))
+
+
 def write_random_checkpoint(
     directory: Path, tokenizer: Path, shape: str, *, seed: int = 0, **overrides: Any
 ) -> Architecture:
@@ -79,7 +87,7 @@ def write_random_checkpoint(
         files.setdefault(f"model-{part}.safetensors", {})[name] = weight_shape
     total_bytes = 0
     for file, shapes in files.items():
-        weights = {name: _random_weight(name, shape, seed) for name, shape in shapes.items()}
+        weights = {name: random_weight(name, shape, seed) for name, shape in shapes.items()}
         total_bytes += sum(weight.nbytes for weight in weights.values())
         save_file(weights, directory / file, metadata={"format": "pt"})
     index = {
@@ -90,7 +98,8 @@ def write_random_checkpoint(
     return architecture
 
 
-def _random_weight(name: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
+def random_weight(name: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
+    """The weight of that name and shape of the random checkpoint with that seed, in bf16."""
     random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
     if len(shape) == 1:  # norms
         return (1 + 0.1 * random.standard_normal(shape)).astype(ml_dtypes.bfloat16)

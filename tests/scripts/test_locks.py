@@ -22,7 +22,7 @@ def names(lock: Path) -> set[str]:
 
 
 def test_the_expected_locks_exist() -> None:
-    expected = {"serve", "test", "tritonserver", "default-model", "test-tokenizer", "perf-analyzer"}
+    expected = {"serve", "test", "tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx"}
     assert {lock.stem for lock in LOCKS} == expected
 
 
@@ -53,6 +53,11 @@ def test_no_lock_brings_torch_or_cuda() -> None:
     everything = set().union(*(names(lock) for lock in LOCKS))
     assert "torch" not in everything
     assert {name for name in everything if name.startswith("nvidia")} == {"nvidia-pytriton"}
+
+
+def test_the_engine_checks_bring_two_wheels_and_serving_none_of_them() -> None:
+    assert names(REQUIREMENTS / "tensorrt-rtx.lock") == {"tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs"}
+    assert not any(name.startswith("tensorrt") for name in names(REQUIREMENTS / "serve.lock"))
 
 
 @pytest.mark.parametrize(
