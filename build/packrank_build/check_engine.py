@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import resource
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from packrank_build.engine_build import engine_from_onnx
 from packrank_build.engine_log import BuildMessages, EngineError
 from packrank_build.engine_memory import RESERVED_BYTES, engine_bytes, fits, scratch_bytes, weight_bytes
 from packrank_build.packed_graph import Precision, packed_graph
+from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.random_checkpoint import random_architecture, random_weight
 from packrank_build.targets import REQUEST, TARGETS, Profile, Target
@@ -163,7 +163,7 @@ def main() -> int:
         print(f"make engine-check: {error}", file=sys.stderr)
         return 1
     print(report(checks, options.precision))
-    print(f"\npeak memory of this check: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.1f} GB")
+    print(f"\npeak memory of this check: {peak_memory_gb():.1f} GB")
     full = random_architecture("llama-3.2-1b")
     wrong = [check for check in checks if check.wrong()]
     for check in wrong:

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from packrank_backend.pairs import PairLimits
 from packrank_build.packed_graph import Precision
 
+# Requests merged at most. The budgets below end a batch sooner, unless its requests are tiny.
+MAX_REQUESTS = 64
+
 Bounds = tuple[int, int, int]  # least, typical (kernels are chosen for it), most
 
 REQUEST = PairLimits(max_pair_tokens=8192, max_passages=512, max_request_tokens=16384, max_request_frames=131072)
@@ -64,10 +67,8 @@ class Target:
     peak_fp16_flops: float
     precisions: tuple[Precision, ...]
     batch: BatchBudget
-    max_requests: int
     profiles: tuple[Profile, ...]
     instances: int = 1
-    queue_delay_us: int = 100
 
     @property
     def sm(self) -> str:
@@ -106,7 +107,6 @@ TARGETS = {
             peak_fp16_flops=989e12,
             precisions=("fp16", "bf16"),
             batch=BatchBudget(tokens=32768, pairs=1024, frames=131072),
-            max_requests=256,
             profiles=_profiles(32768, 1024),
         ),
         Target(
@@ -117,7 +117,6 @@ TARGETS = {
             peak_fp16_flops=312e12,
             precisions=("fp16", "bf16"),
             batch=BatchBudget(tokens=16384, pairs=512, frames=65536),
-            max_requests=128,
             profiles=_profiles(16384, 512),
         ),
         Target(
@@ -128,7 +127,6 @@ TARGETS = {
             peak_fp16_flops=362e12,
             precisions=("fp16", "bf16"),
             batch=BatchBudget(tokens=16384, pairs=512, frames=65536),
-            max_requests=128,
             profiles=_profiles(16384, 512),
         ),
         Target(
@@ -139,7 +137,6 @@ TARGETS = {
             peak_fp16_flops=121e12,
             precisions=("fp16", "bf16"),
             batch=BatchBudget(tokens=8192, pairs=512, frames=32768),
-            max_requests=64,
             profiles=_profiles(16384, 512),
         ),
         Target(
@@ -150,7 +147,6 @@ TARGETS = {
             peak_fp16_flops=70e12,
             precisions=("fp16", "bf16"),
             batch=BatchBudget(tokens=4096, pairs=256, frames=16384),
-            max_requests=64,
             profiles=_profiles(16384, 512),
         ),
     )
