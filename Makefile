@@ -9,6 +9,8 @@ HOST ?= 127.0.0.1
 # of `make model`
 PRECISION ?= fp32
 MAX_PAIR_TOKENS ?= 2048
+# of `make engine` and `make engine-check`: their own default unless the user names a precision
+ENGINE_PRECISION = $(if $(filter file,$(origin PRECISION)),,--precision $(PRECISION))
 # of `make test`
 export NVIDIA_MODEL
 # of `make perf`
@@ -83,8 +85,11 @@ check-goldens: ## prove that the goldens are what transformers and torch compute
 check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
 	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
+engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16] [MODEL=...]
+	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
+
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16]
-	@$(PY) -m packrank_build.check_engine $(if $(filter fp32,$(PRECISION)),,--precision $(PRECISION))
+	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py

@@ -59,7 +59,7 @@ def make_model(
         progress.step(f"exported; peak memory so far {peak_memory_gb():.2f} GB")
         tokenizer.save(str(staging / "tokenizer.json"), pretty=False)
         record = BuildRecord(
-            build_id=hashlib.sha256(f"{digest} {precision} {max_pair_tokens}".encode()).hexdigest()[:16],
+            build_id=build_id(digest, precision, max_pair_tokens),
             source=model,
             revision=commit or digest,
             architecture=asdict(checkpoint.architecture),
@@ -85,6 +85,11 @@ def make_model(
     progress.step(report.sentence())
     progress.step(f"published build {record.build_id} into {repository}")
     return report
+
+
+def build_id(checkpoint_sha256: str, precision: str, max_pair_tokens: int) -> str:
+    """Names a build by what it was made from."""
+    return hashlib.sha256(f"{checkpoint_sha256} {precision} {max_pair_tokens}".encode()).hexdigest()[:16]
 
 
 def export_graph(

@@ -71,9 +71,9 @@ def check_parity(
     """
     limit = record.max_pair_tokens
     questions = parity_questions()
-    requests = _requests(tokenizer, questions, limit)
+    requests = parity_requests(tokenizer, questions, limit)
     names = [f"{q.name}, passages[{i}]" for q in questions for i in range(len(q.question.passages))]
-    pairs = [pair for request in requests for pair in _pairs(request)]
+    pairs = [pair for request in requests for pair in pairs_of(request)]
     # first, because a wrong direction also spoils every number and this message is the clearer one
     progress.step("direction of attention")
     reaches_first = _last_token_reaches_first(checkpoint, model, pairs[0])
@@ -122,7 +122,8 @@ def _tolerance(precision: str, expected: NDArray[np.float32]) -> float:
     return RELATIVE_TOLERANCE[precision] * max(1.0, float(np.abs(expected).max()))
 
 
-def _requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: int) -> list[PackedPairs]:
+def parity_requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: int) -> list[PackedPairs]:
+    """The questions as the tokenizer sends them to the ranker; `limit` is the longest pair's in tokens."""
     limits = PairLimits(limit, max_passages=512, max_request_tokens=limit * 32, max_request_frames=limit * 32)
     requests = []
     for encoded in encode_questions(tokenizer, [named.question for named in questions], limits):
@@ -132,7 +133,8 @@ def _requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: i
     return requests
 
 
-def _pairs(request: PackedPairs) -> list[NDArray[np.int32]]:
+def pairs_of(request: PackedPairs) -> list[NDArray[np.int32]]:
+    """Token ids of each pair of a request."""
     return np.split(request.input_ids, np.cumsum(request.seq_lens)[:-1])
 
 

@@ -23,7 +23,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from packrank_backend.batching_strategy import MISSING_LIBRARY, has_batching_strategy, write_unmerged_config
+from packrank_backend.build_record import StaleBuild
+from packrank_backend.engine_record import UnservableEngine, require_servable
+from packrank_backend.gpu import installed_gpus
 from packrank_backend.stub_processes import stub_processes
+from packrank_backend.tensorrt_version import server_tensorrt_version
 
 # Triton waits this long for requests in flight once it is told to stop.
 EXIT_TIMEOUT_S = 30
@@ -95,6 +99,15 @@ class TritonServer:
         """Start the server and wait until every model is ready."""
         require_free_ports(self.host, self.ports)
         installation = find_installation()
+        try:
+            require_servable(
+                self.repository,
+                self._config_name,
+                installed_gpus(),
+                server_tensorrt_version(installation.binary),
+            )
+        except (UnservableEngine, StaleBuild) as error:
+            raise ServerStartError(str(error)) from error
         config_name = self._config_name
         if not has_batching_strategy(self.repository):
             print(f"{MISSING_LIBRARY} Install a C compiler, then `make batching`.", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import BatchInput, BatchOutput, DataType, ModelConfig, ModelInstanceGroup
 
+from packrank_build.profile_choice import first_batch, profile_of_batch
 from packrank_build.targets import MAX_REQUESTS, REQUEST, TARGETS, Profile, Target
 from tests.repository import ROOT
 
@@ -46,44 +47,20 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 def chosen_by_triton(target: Target, batch: list[Request]) -> Profile | None:
-    """GetMostOptimizedProfile of tensorrt_backend's instance_state.cc: the nearest profile that fits the sums.
-
-    Only what requests send counts, hence not max_len.
-    """
-    sums = {
-        "input_ids": sum(request.tokens for request in batch),
-        "seq_lens": sum(request.pairs for request in batch),
-        "longest": sum(request.longest for request in batch),
-    }
-    nearest, distance = None, None
-    for profile in target.profiles:
-        shapes = profile.shapes()
-        if all(shapes[name][0] <= total <= shapes[name][2] for name, total in sums.items()):
-            away = sum(abs(shapes[name][1] - total) for name, total in sums.items())
-            if distance is None or away < distance:
-                nearest, distance = profile, away
-    return nearest
-
-
-def merged_within_budget(target: Target, queue: list[Request]) -> list[Request]:
-    """What a token-budget batching strategy takes from a queue: the first request always, then while all fit."""
-    batch: list[Request] = []
-    for request in queue[:MAX_REQUESTS]:
-        grown = [*batch, request]
-        pairs, longest = sum(r.pairs for r in grown), max(r.longest for r in grown)
-        budget = target.batch
-        if batch and (
-            sum(r.tokens for r in grown) > budget.tokens or pairs > budget.pairs or pairs * longest > budget.frames
-        ):
-            break
-        batch = grown
-    return batch
+    index = profile_of_batch(
+        target.profiles,
+        sum(request.tokens for request in batch),
+        sum(request.pairs for request in batch),
+        sum(request.longest for request in batch),
+    )
+    return None if index is None else target.profiles[index]
 
 
 @EACH_TARGET
 @given(queue=st.lists(requests(), min_size=1, max_size=20))
 def test_every_batch_fits_the_profile_that_triton_picks(target: Target, queue: list[Request]) -> None:
-    batch = merged_within_budget(target, queue)
+    sizes = [(request.tokens, request.pairs, request.longest) for request in queue]
+    batch = queue[: first_batch(sizes, target.batch, MAX_REQUESTS)]
     profile = chosen_by_triton(target, batch)
     assert profile is not None, "Triton would take the first profile, and fail every request of the batch"
     assert max(request.longest for request in batch) <= profile.longest[2]

@@ -1,0 +1,222 @@
+"""`make engine`: the published model's checkpoint -> a TensorRT plan for this machine's GPU, gated and published.
+
+Runs where it will be served: on the GPU, with the TensorRT of the server's image. No GPU has run this file yet; what
+surrounds the GPU is tested (tests/build/test_make_engine.py), the build itself by `make engine-check`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
+from packrank_backend.engine_record import EngineRecord, record_file
+from packrank_backend.gpu import Gpu, installed_gpus
+from packrank_backend.tensorrt_version import server_tensorrt_version
+from packrank_backend.tritonserver import ServerStartError, find_installation
+from packrank_build.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint import Checkpoint
+from packrank_build.engine_build import engine_from_onnx
+from packrank_build.engine_gate import Ranker, check_engine_parity
+from packrank_build.engine_log import BuildMessages, EngineError
+from packrank_build.engine_ranker import EngineRanker
+from packrank_build.hub import checkpoint_directory
+from packrank_build.make_model import build_id, export_graph
+from packrank_build.packed_graph import Precision
+from packrank_build.parity_gate import ParityError
+from packrank_build.progress import Progress
+from packrank_build.publish import staging_directory
+from packrank_build.targets import REQUEST, TARGETS, Target
+
+TIMING_CACHES = Path(".cache/timing")
+
+
+def require_gpu(target: Target, gpus: Sequence[Gpu]) -> Gpu:
+    """The GPU that the engine is built on. Raises EngineError when there is none of the target's compute capability."""
+    if not gpus:
+        raise EngineError(
+            "no GPU here: an engine is built on the GPU that serves it (in a container: --gpus all). "
+            "`make engine-check` checks the build without one."
+        )
+    for gpu in gpus:
+        if gpu.compute_capability == target.compute_capability:
+            return gpu
+    present = ", ".join(f"{gpu.name} ({gpu.compute_capability})" for gpu in gpus)
+    fitting = sorted(t.name for t in TARGETS.values() if t.compute_capability in {g.compute_capability for g in gpus})
+    remedy = f"Use TARGET={' or TARGET='.join(fitting)}." if fitting else f"Supported are {', '.join(TARGETS)}."
+    raise EngineError(
+        f"TARGET={target.name} needs compute capability {target.compute_capability}, but here is {present}. {remedy}"
+    )
+
+
+def require_same_tensorrt(builder_version: str | None, server_version: str | None) -> str:
+    """The one version of TensorRT that builds and serves. Raises EngineError when there is none, or not one."""
+    if server_version is None:
+        raise EngineError(
+            "the tritonserver here has no TensorRT backend, so nothing here can serve the engine: build it in "
+            "NVIDIA's tritonserver image (docs/gpu.md)."
+        )
+    remedy = f"Run `.venv/bin/pip install tensorrt-cu{_cuda_of(server_version)}=={server_version} cuda-bindings`."
+    if builder_version is None:
+        raise EngineError(f"Python's tensorrt is not installed. {remedy}")
+    if builder_version != server_version:
+        raise EngineError(
+            f"Python's tensorrt is {builder_version}, the server's {server_version}: the plan would not load. {remedy}"
+        )
+    return server_version
+
+
+def _cuda_of(tensorrt: str) -> int:
+    """CUDA release of the wheels: Triton's images with TensorRT 10.13 and newer are on CUDA 13."""
+    major, minor = map(int, tensorrt.split(".")[:2])
+    return 13 if (major, minor) >= (10, 13) else 12
+
+
+def require_current(record: BuildRecord, checkpoint: Checkpoint, progress: Progress) -> None:
+    """Raise StaleBuild when the published model was built from another state of the checkpoint."""
+    found = build_id(checkpoint.sha256(progress.detail), record.precision, record.max_pair_tokens)
+    if found != record.build_id:
+        raise StaleBuild(
+            f"{checkpoint.directory} is not what build {record.build_id} was made from: its files have changed since. "
+            "Run `make model` again, then `make engine`."
+        )
+
+
+def make_engine(
+    target: Target,
+    precision: Precision,
+    repository: Path,
+    *,
+    gpu: Gpu,
+    tensorrt: str,
+    build: Callable[[Path, Checkpoint], bytes],
+    ranker: Callable[[bytes], Ranker],
+    model: str | None = None,
+    version: str = "1",
+    progress: Progress | None = None,
+) -> EngineRecord:
+    """Build an engine of the published model and publish it beside the model if, and only if, it passes the gate.
+
+    `model` is the checkpoint's directory or hub id, by default what the published model was built from. `build` makes a
+    plan of the ONNX file of a checkpoint, `ranker` runs a plan on the GPU. Raises StaleBuild, UnsupportedCheckpoint,
+    EngineError or ParityError; the repository is then as it was.
+    """
+    progress = progress or Progress()
+    if precision not in target.precisions:
+        raise EngineError(f"PRECISION={precision}: {target.gpu} is built in {' or '.join(target.precisions)}.")
+    record = read_build_record(repository / "ranker" / version)
+    if record.max_pair_tokens > REQUEST.max_pair_tokens:
+        raise EngineError(
+            f"the model serves pairs of {record.max_pair_tokens} tokens, engines {REQUEST.max_pair_tokens}."
+        )
+    directory, _ = checkpoint_directory(model or record.source, None if model else _commit(record))
+    progress.step(f"reading {directory}")
+    checkpoint = Checkpoint(directory)
+    require_current(record, checkpoint, progress)
+    with staging_directory(repository) as staging:
+        onnx = staging / "model.onnx"
+        progress.step(f"writing the packed graph in {precision}, TensorRT's form")
+        export_graph(checkpoint, precision, record.max_pair_tokens, onnx, progress, attention="row_mask")
+        progress.step(f"building {target.plan_file}; the first build on a GPU times kernels for minutes")
+        plan = build(onnx, checkpoint)
+        tokenizer = Tokenizer.from_file(str(repository / "tokenizer" / version / "tokenizer.json"))
+        parity = check_engine_parity(checkpoint, tokenizer, ranker(plan), precision, record.max_pair_tokens, progress)
+        progress.step(parity.sentence())
+        engine_record = EngineRecord(
+            build_id=record.build_id,
+            revision=record.revision,
+            target=target.name,
+            gpu=gpu.name,
+            compute_capability=gpu.compute_capability,
+            tensorrt=tensorrt,
+            precision=precision,
+            max_pair_tokens=record.max_pair_tokens,
+            profiles={profile.name: dict(profile.shapes()) for profile in target.profiles},
+            onnx_sha256=_sha256(onnx),
+            plan_sha256=hashlib.sha256(plan).hexdigest(),
+            parity=asdict(parity),
+        )
+        staged = staging / target.plan_file
+        staged.write_bytes(plan)
+        engine_record.write(staged)
+        published = repository / "ranker" / version / target.plan_file
+        # Without a record a plan does not count, so a machine that stops in between leaves no mixture.
+        record_file(published).unlink(missing_ok=True)
+        staged.replace(published)
+        record_file(staged).replace(record_file(published))
+    progress.step(f"published {published} ({len(plan) / 1e9:.2f} GB); serve it with --model-config-name={target.name}")
+    return engine_record
+
+
+def _commit(record: BuildRecord) -> str | None:
+    """The hub's commit of a published model; None for a directory, whose revision is its SHA-256."""
+    return record.revision if len(record.revision) == 40 else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tensorrt_module() -> Any:
+    try:
+        return importlib.import_module("tensorrt")
+    except ImportError:
+        return None
+
+
+def main() -> int:
+    """Command line of `make engine`."""
+    parser = argparse.ArgumentParser(prog="make engine", description=__doc__)
+    parser.add_argument("--target", choices=TARGETS, required=True)
+    parser.add_argument("--precision", choices=("fp16", "bf16"), default="fp16")
+    parser.add_argument("--model", help="checkpoint directory or hub id; by default what the published model came from")
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
+    options = parser.parse_args()
+    target, progress = TARGETS[options.target], Progress()
+    try:
+        gpu = require_gpu(target, installed_gpus())
+        trt = _tensorrt_module()
+        server = server_tensorrt_version(find_installation().binary)
+        tensorrt = require_same_tensorrt(trt and trt.__version__, server)
+
+        def build(onnx: Path, checkpoint: Checkpoint) -> bytes:
+            engine = engine_from_onnx(
+                trt,
+                onnx,
+                checkpoint.architecture,
+                target,
+                options.repository,
+                BuildMessages(progress.step),
+                timing_cache=TIMING_CACHES / f"{target.sm}-{tensorrt}.cache",
+                progress=progress.detail,
+            )
+            return bytes(engine)
+
+        make_engine(
+            target,
+            options.precision,
+            options.repository,
+            gpu=gpu,
+            tensorrt=tensorrt,
+            build=build,
+            ranker=lambda plan: EngineRanker(trt, plan, target),
+            model=options.model,
+            progress=progress,
+        )
+    except (EngineError, ParityError, StaleBuild, UnsupportedCheckpoint, ServerStartError) as error:
+        print(f"make engine: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

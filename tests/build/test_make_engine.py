@@ -1,0 +1,188 @@
+"""What surrounds the GPU: refusals, the gate, publishing. A CPU ranker stands where the engine would run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from packrank_backend.build_record import StaleBuild, read_build_record
+from packrank_backend.cpu_ranker import CpuRanker
+from packrank_backend.engine_record import EngineRecord, read_engine_record
+from packrank_backend.gpu import Gpu
+from packrank_backend.packing import PackedPairs
+from packrank_build.check_engine import tensorrt_rtx
+from packrank_build.checkpoint import Checkpoint
+from packrank_build.engine_gate import Ranker
+from packrank_build.engine_log import EngineError
+from packrank_build.engine_ranker import EngineRanker
+from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt
+from packrank_build.make_model import make_model
+from packrank_build.packed_graph import Precision
+from packrank_build.parity_gate import ParityError
+from packrank_build.targets import TARGETS
+from tests.repository import empty_repository
+
+L4 = Gpu("NVIDIA L4", "8.9", 23034 << 20)
+PLAN = b"no engine: this test has no GPU"
+
+
+@pytest.fixture(scope="module")
+def fp16_repository(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    repository = empty_repository(tmp_path_factory.mktemp("fp16") / "model_repository")
+    make_model(str(tiny_checkpoint), repository, precision="fp16", max_pair_tokens=512)
+    return repository
+
+
+class Altered:
+    """A ranker whose logits are changed on their way."""
+
+    def __init__(self, ranker: Ranker, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+        self.ranker = ranker
+        self.change = change
+
+    def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
+        return [self.change(logits) for logits in self.ranker.logits(requests)]
+
+
+def build(
+    repository: Path,
+    change: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda logits: logits,
+    *,
+    target: str = "l4",
+    precision: Precision = "fp16",
+    model: str | None = None,
+) -> EngineRecord:
+    directory = repository / "ranker" / "1"
+    record = read_build_record(directory)
+    cpu = CpuRanker(directory / "model.onnx", record, threads=0, max_run_tokens=1024, max_attention_bytes=1 << 29)
+
+    def plan_of(onnx: Path, checkpoint: Checkpoint) -> bytes:
+        assert onnx.is_file()
+        assert checkpoint.architecture.layers == 3
+        return PLAN
+
+    return make_engine(
+        TARGETS[target],
+        precision,
+        repository,
+        gpu=L4,
+        tensorrt="11.2.3.45",
+        build=plan_of,
+        ranker=lambda plan: Altered(cpu, change),
+        model=model,
+    )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_an_engine_that_passes_is_published_with_its_record(fp16_repository: Path) -> None:
+    record = build(fp16_repository)
+    plan = fp16_repository / "ranker" / "1" / "l4.sm89.plan"
+    assert plan.read_bytes() == PLAN
+    assert read_engine_record(plan) == EngineRecord(**json.loads(json.dumps(vars(record))))
+    assert record.build_id == read_build_record(fp16_repository / "tokenizer" / "1").build_id
+    assert (record.target, record.gpu, record.tensorrt, record.precision) == ("l4", L4.name, "11.2.3.45", "fp16")
+    assert record.profiles["few_pairs"]["max_len"] == (1, 1024, 8192)
+    assert 0 < record.parity["max_difference"] < 0.1
+    assert record.parity["kendall_tau"] > 0.99
+    assert record.parity["top_overlap"] == 1
+    assert not list(fp16_repository.glob(".staging*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda logits: logits + np.float32(0.5), "max_share, mean_share"),
+        (lambda logits: logits * np.float32(np.nan), "max_share, mean_share, kendall_tau"),
+        (lambda logits: -logits, "kendall_tau, top_overlap"),
+        (lambda logits: logits[::-1], "max_share"),
+    ],
+)
+def test_nothing_is_published_when_the_engine_is_off(
+    change: Callable[[NDArray[np.float32]], NDArray[np.float32]], text: str, fp16_repository: Path
+) -> None:
+    build(fp16_repository)
+    before = contents(fp16_repository)
+    with pytest.raises(ParityError, match=f"{text}.*Nothing was published"):
+        build(fp16_repository, change)
+    assert contents(fp16_repository) == before
+
+
+def test_an_engine_that_scores_differently_when_merged_is_refused(fp16_repository: Path) -> None:
+    calls = []
+
+    def drifts(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        calls.append(1)
+        return logits + np.float32(0.5 if len(calls) > 31 else 0)
+
+    with pytest.raises(ParityError, match="merged and alone differ by 5.00e-01"):
+        build(fp16_repository, drifts)
+
+
+def test_a_checkpoint_that_changed_since_is_stale(fp16_repository: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "checkpoint"
+    changed.mkdir()
+    for file in tiny_checkpoint.iterdir():
+        (changed / file.name).write_bytes(file.read_bytes())
+    config = json.loads((changed / "config.json").read_text())
+    (changed / "config.json").write_text(json.dumps(config | {"temperature": 2.0}))
+    with pytest.raises(StaleBuild, match="have changed since. Run `make model` again, then `make engine`"):
+        build(fp16_repository, model=str(changed))
+
+
+def test_a_precision_that_the_target_lacks_is_refused(fp16_repository: Path) -> None:
+    with pytest.raises(EngineError, match="PRECISION=fp32: A10G is built in fp16 or bf16"):
+        build(fp16_repository, target="a10g", precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("target", "gpus", "text"),
+    [
+        ("l4", [], "no GPU here.*--gpus all.*make engine-check"),
+        ("h100", [L4], r"needs compute capability 9.0, but here is NVIDIA L4 \(8.9\). Use TARGET=l4 or TARGET=l40s"),
+        ("l4", [Gpu("Tesla T4", "7.5", 1)], r"Tesla T4 \(7.5\). Supported are h100, a100, l40s, l4, a10g"),
+    ],
+)
+def test_the_wrong_gpu_is_refused_with_the_remedy(target: str, gpus: list[Gpu], text: str) -> None:
+    with pytest.raises(EngineError, match=text):
+        require_gpu(TARGETS[target], gpus)
+
+
+def test_the_gpu_of_the_target_is_found_among_others() -> None:
+    assert require_gpu(TARGETS["l4"], [Gpu("NVIDIA A10G", "8.6", 1), L4]) == L4
+
+
+@pytest.mark.parametrize(
+    ("builder", "server", "text"),
+    [
+        ("11.2.3.45", None, "has no TensorRT backend.*tritonserver image"),
+        (None, "11.2.3.45", "is not installed. Run `.venv/bin/pip install tensorrt-cu13==11.2.3.45"),
+        ("11.4.0.1", "10.11.0.33", "11.4.0.1, the server's 10.11.0.33: .* tensorrt-cu12==10.11.0.33"),
+    ],
+)
+def test_another_tensorrt_than_the_servers_is_refused(builder: str | None, server: str | None, text: str) -> None:
+    with pytest.raises(EngineError, match=text):
+        require_same_tensorrt(builder, server)
+
+
+def test_the_same_tensorrt_is_accepted() -> None:
+    assert require_same_tensorrt("11.2.3.45", "11.2.3.45") == "11.2.3.45"
+
+
+def test_the_engine_ranker_calls_what_tensorrt_has() -> None:
+    """As far as it can be checked without a GPU: TensorRT-RTX's classes have TensorRT's methods."""
+    trt = tensorrt_rtx()
+    source = inspect.getsource(EngineRanker)
+    for variable, of in (("_runtime", trt.Runtime), ("_engine", trt.ICudaEngine), ("_context", trt.IExecutionContext)):
+        used = set(re.findall(rf"self\.{variable}\.(\w+)", source))
+        assert used
+        assert not [name for name in used if not hasattr(of, name)]
