@@ -27,7 +27,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
-.PHONY: engine engine-check
+.PHONY: engine engine-check gpu-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l
 
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16]
 	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
+
+gpu-check: setup $(BUILT) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
+	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \
+		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build)
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py

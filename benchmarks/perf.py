@@ -43,7 +43,9 @@ def main() -> int:
         parser.error("REQUESTS must be at least the highest CONCURRENCY, and that at least 1.")
     try:
         with _endpoint(options.url) as endpoint:
-            rows = _sweep(options.perf_analyzer, endpoint, options.concurrency, options.requests)
+            rows = sweep(
+                options.perf_analyzer, endpoint, mixed_questions(options.requests), options.concurrency, Progress()
+            )
             heading = _heading(endpoint, options.requests, local=options.url is None)
     except (PerfAnalyzerError, RerankError, ServerStartError, StaleBuild) as error:
         print(f"make perf: {error}", file=sys.stderr)
@@ -73,9 +75,11 @@ def _endpoint(url: str | None) -> Iterator[str]:
         yield server.grpc_endpoint
 
 
-def _sweep(binary: Path, endpoint: str, concurrencies: Sequence[int], requests: int) -> list[dict[str, float]]:
-    progress = Progress()
-    questions = mixed_questions(requests)
+def sweep(
+    binary: Path, endpoint: str, questions: Sequence[Question], concurrencies: Sequence[int], progress: Progress
+) -> list[dict[str, float]]:
+    """Send all questions at each concurrency; one row of the report for each."""
+    requests = len(questions)
     progress.step(f"every one of {requests} requests once, to warm up and to count tokens")
     tokens = _count_tokens(endpoint, questions)
     pairs = sum(len(question.passages) for question in questions)
