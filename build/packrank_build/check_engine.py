@@ -25,14 +25,15 @@ from packrank_build.architecture import Architecture
 from packrank_build.engine_build import engine_from_onnx
 from packrank_build.engine_log import BuildMessages, EngineError
 from packrank_build.engine_memory import RESERVED_BYTES, engine_bytes, fits, scratch_bytes, weight_bytes
-from packrank_build.packed_graph import Precision, packed_graph
+from packrank_build.fp8 import fp8_graph
+from packrank_build.packed_graph import packed_graph
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.random_checkpoint import random_architecture, random_weight
-from packrank_build.targets import REQUEST, TARGETS, Profile, Target
+from packrank_build.targets import REQUEST, TARGETS, EnginePrecision, Profile, Target
 
-# TensorRT-RTX 1.7 builds for no SM90. A100's SM80 is the nearest older one; scratch memory is the same on SM80, 86, 89.
-STAND_INS = {"h100": "a100"}
+# TensorRT-RTX 1.7 builds for no SM90. L40S's SM89 is the nearest; scratch memory is the same on SM80, SM86 and SM89.
+STAND_INS = {"h100": "l40s"}
 # How far TensorRT's scratch memory may be from engine_memory.py's, as a share.
 SCRATCH_TOLERANCE = 0.05
 
@@ -57,21 +58,23 @@ def tensorrt_rtx() -> Any:
     return importlib.import_module("tensorrt_rtx_bindings")
 
 
-def write_graph(architecture: Architecture, precision: Precision, path: Path) -> None:
+def write_graph(architecture: Architecture, precision: EnginePrecision, path: Path) -> None:
     """Write TensorRT's form of the graph with random weights."""
     shapes = architecture.weight_shapes()
     graph = packed_graph(
         architecture,
         lambda name: random_weight(name, shapes[name], 0),
-        precision,
+        "fp16" if precision == "fp8" else precision,
         REQUEST.max_pair_tokens,
         attention="row_mask",
     )
+    if precision == "fp8":
+        graph = fp8_graph(graph, dict.fromkeys(shapes, 16.0), ir.DataType.FLOAT16)
     ir.save(graph, path, external_data=f"{path.name}.data", alignment=4096)
 
 
 def check_target(
-    trt: Any, graph: Path, architecture: Architecture, precision: Precision, target: Target, repository: Path
+    trt: Any, graph: Path, architecture: Architecture, target: Target, repository: Path
 ) -> Iterator[ProfileCheck]:
     """Build the target's engine with all its profiles, then once with each alone; yields what each takes.
 
@@ -93,12 +96,12 @@ def check_target(
             buildable.sm,
             profile,
             build([profile]).scratch_bytes,
-            scratch_bytes(architecture, profile, precision),
+            scratch_bytes(architecture, profile),
         )
 
 
 def check_engines(
-    targets: Sequence[Target], precision: Precision, layers: int | None, repository: Path, progress: Progress
+    targets: Sequence[Target], precision: EnginePrecision, layers: int | None, repository: Path, progress: Progress
 ) -> list[ProfileCheck]:
     """Check every target on Llama-3.2-1B's shape, or on a slice of `layers` layers and a small vocabulary."""
     overrides = {} if layers is None else {"num_hidden_layers": layers, "vocab_size": 256}
@@ -110,13 +113,13 @@ def check_engines(
         write_graph(architecture, precision, graph)
         for target in targets:
             progress.step(f"{target.name}: an engine with {len(target.profiles)} profiles, then one with each")
-            for check in check_target(tensorrt_rtx(), graph, architecture, precision, target, repository):
+            for check in check_target(tensorrt_rtx(), graph, architecture, target, repository):
                 progress.detail(f"{check.profile.name}: {check.scratch_bytes / 1e9:.2f} GB of scratch memory")
                 checks.append(check)
     return checks
 
 
-def report(checks: Sequence[ProfileCheck], precision: Precision) -> str:
+def report(checks: Sequence[ProfileCheck], precision: EnginePrecision) -> str:
     """Markdown: scratch memory of each profile, and what each target's engine takes of its memory at full size."""
     full = random_architecture("llama-3.2-1b")
     lines = [
@@ -132,7 +135,7 @@ def report(checks: Sequence[ProfileCheck], precision: Precision) -> str:
     return "\n".join(lines)
 
 
-def memory_table(architecture: Architecture, names: Sequence[str], precision: Precision) -> list[str]:
+def memory_table(architecture: Architecture, names: Sequence[str], precision: EnginePrecision) -> list[str]:
     """Markdown rows: what the engine of each target takes of the card's memory."""
     weights = weight_bytes(architecture, precision, REQUEST.max_pair_tokens)
     rows = ["| target | memory, GB | weights, GB | scratch, GB | in all, GB | free |", "|---|---|---|---|---|---|"]
@@ -140,7 +143,7 @@ def memory_table(architecture: Architecture, names: Sequence[str], precision: Pr
         target = TARGETS[name]
         needed = engine_bytes(architecture, target, precision, REQUEST.max_pair_tokens)
         taken = needed + RESERVED_BYTES
-        scratch = sum(scratch_bytes(architecture, profile, precision) for profile in target.profiles)
+        scratch = sum(scratch_bytes(architecture, profile) for profile in target.profiles)
         rows.append(
             f"| {name} | {target.memory_bytes / 1e9:.0f} | {weights / 1e9:.2f} | {scratch / 1e9:.2f} "
             f"| {taken / 1e9:.2f} | {1 - taken / target.memory_bytes:.0%} |"
@@ -152,11 +155,11 @@ def main() -> int:
     """Command line of `make engine-check`."""
     parser = argparse.ArgumentParser(prog="make engine-check", description=__doc__)
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--precision", choices=("fp16", "bf16"), default="fp16")
+    parser.add_argument("--precision", choices=("fp16", "bf16", "fp8"), default="fp16")
     parser.add_argument("--layers", type=int, help="a slice of so many layers; all 16 if not given")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()
-    targets = [TARGETS[name] for name in options.targets]
+    targets = [TARGETS[name] for name in options.targets if options.precision in TARGETS[name].precisions]
     try:
         checks = check_engines(targets, options.precision, options.layers, options.repository, Progress())
     except EngineError as error:

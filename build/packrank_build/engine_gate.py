@@ -43,6 +43,7 @@ class Thresholds:
 THRESHOLDS = {
     "fp16": Thresholds(max_share=5e-3, mean_share=1.25e-3, kendall_tau=0.99, top_overlap=0.8),
     "bf16": Thresholds(max_share=4e-2, mean_share=1e-2, kendall_tau=0.97, top_overlap=0.8),
+    "fp8": Thresholds(max_share=0.2, mean_share=5e-2, kendall_tau=0.9, top_overlap=0.8),
 }
 
 

@@ -5,28 +5,32 @@ from __future__ import annotations
 from math import prod
 
 from packrank_build.architecture import Architecture
-from packrank_build.packed_graph import Precision
-from packrank_build.targets import Profile, Target
+from packrank_build.targets import EnginePrecision, Profile, Target
 
 # CUDA context, cuBLAS workspaces and Triton's CUDA pool (64 MB): an allowance, measured by no GPU yet.
 RESERVED_BYTES = 10**9
 # What stays free of a card's memory, at least.
 MARGIN = 0.15
 
-_BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "bf16": 2}
+_ACTIVATION = 2  # fp16 and bf16; with fp8 only the operands of projections are smaller, and only for a moment
 _INT32 = _FP32 = 4
 
 
-def weight_bytes(architecture: Architecture, precision: Precision, max_pair_tokens: int) -> int:
-    """Weights in the engine: matrices in the compute precision, norms and score head and rotation tables in fp32."""
-    elements = _BYTES[precision]
+def weight_bytes(architecture: Architecture, precision: EnginePrecision, max_pair_tokens: int) -> int:
+    """Weights in the engine: norms, score head and rotation tables in fp32, projections in the engine's precision.
+
+    The embedding is fp16 where projections are fp8.
+    """
     total = 2 * _FP32 * max_pair_tokens * architecture.head_dim // 2
     for name, shape in architecture.weight_shapes().items():
-        total += prod(shape) * (_FP32 if len(shape) == 1 or name.startswith("score") else elements)
+        if len(shape) == 1 or name.startswith("score"):
+            total += prod(shape) * _FP32
+        else:
+            total += prod(shape) * (1 if precision == "fp8" and ".layers." in name else 2)
     return total
 
 
-def scratch_bytes(architecture: Architecture, profile: Profile, precision: Precision) -> int:
+def scratch_bytes(architecture: Architecture, profile: Profile) -> int:
     """Activations at a profile's maximum.
 
     The residual stream lives throughout: one fp32 row a token. On top comes the larger of two: the MLP, with gate, up
@@ -34,11 +38,10 @@ def scratch_bytes(architecture: Architecture, profile: Profile, precision: Preci
     frame (pairs x longest). Layers follow one another, so their number does not count.
     """
     tokens, frames = profile.tokens[2], profile.pairs[2] * profile.longest[2]
-    element = _BYTES[precision]
     heads_width = (architecture.heads + architecture.kv_heads) * architecture.head_dim
     stream = tokens * _FP32 * architecture.hidden_size
-    mlp = tokens * (3 * element * architecture.intermediate_size + _FP32 * architecture.hidden_size)
-    attention = frames * 2 * element * heads_width
+    mlp = tokens * (3 * _ACTIVATION * architecture.intermediate_size + _FP32 * architecture.hidden_size)
+    attention = frames * 2 * _ACTIVATION * heads_width
     return stream + max(mlp, attention)
 
 
@@ -50,9 +53,9 @@ def tensor_bytes(target: Target) -> int:
     )
 
 
-def engine_bytes(architecture: Architecture, target: Target, precision: Precision, max_pair_tokens: int) -> int:
+def engine_bytes(architecture: Architecture, target: Target, precision: EnginePrecision, max_pair_tokens: int) -> int:
     """Everything that the target's instances hold: ON_PROFILE_CHANGE reserves each profile's scratch for itself."""
-    scratch = sum(scratch_bytes(architecture, profile, precision) for profile in target.profiles)
+    scratch = sum(scratch_bytes(architecture, profile) for profile in target.profiles)
     one = weight_bytes(architecture, precision, max_pair_tokens) + scratch + tensor_bytes(target)
     return target.instances * one
 

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
@@ -28,14 +29,17 @@ from packrank_build.engine_build import engine_from_onnx
 from packrank_build.engine_gate import Ranker, check_engine_parity
 from packrank_build.engine_log import BuildMessages, EngineError
 from packrank_build.engine_ranker import EngineRanker
+from packrank_build.fp8 import activation_sizes, fp8_graph, with_activation_sizes
 from packrank_build.hub import checkpoint_directory
 from packrank_build.make_model import build_id, export_graph
-from packrank_build.packed_graph import Precision
-from packrank_build.parity_gate import ParityError
+from packrank_build.packed_graph import packed_graph
+from packrank_build.parity_gate import ParityError, parity_requests
+from packrank_build.parity_pairs import parity_questions
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
-from packrank_build.targets import REQUEST, TARGETS, Target
+from packrank_build.targets import REQUEST, TARGETS, EnginePrecision, Target
 
+CALIBRATION_TOKENS = 2048  # the longest pair of the calibration: attention in fp32 on a CPU grows with its square
 TIMING_CACHES = Path(".cache/timing")
 
 
@@ -92,7 +96,7 @@ def require_current(record: BuildRecord, checkpoint: Checkpoint, progress: Progr
 
 def make_engine(
     target: Target,
-    precision: Precision,
+    precision: EnginePrecision,
     repository: Path,
     *,
     gpu: Gpu,
@@ -123,11 +127,10 @@ def make_engine(
     require_current(record, checkpoint, progress)
     with staging_directory(repository) as staging:
         onnx = staging / "model.onnx"
-        progress.step(f"writing the packed graph in {precision}, TensorRT's form")
-        export_graph(checkpoint, precision, record.max_pair_tokens, onnx, progress, attention="row_mask")
+        tokenizer = Tokenizer.from_file(str(repository / "tokenizer" / version / "tokenizer.json"))
+        write_graph(checkpoint, tokenizer, precision, record.max_pair_tokens, onnx, progress)
         progress.step(f"building {target.plan_file}; the first build on a GPU times kernels for minutes")
         plan = build(onnx, checkpoint)
-        tokenizer = Tokenizer.from_file(str(repository / "tokenizer" / version / "tokenizer.json"))
         parity = check_engine_parity(checkpoint, tokenizer, ranker(plan), precision, record.max_pair_tokens, progress)
         progress.step(parity.sentence())
         engine_record = EngineRecord(
@@ -156,6 +159,32 @@ def make_engine(
     return engine_record
 
 
+def write_graph(
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    precision: EnginePrecision,
+    max_pair_tokens: int,
+    onnx: Path,
+    progress: Progress,
+) -> None:
+    """Write TensorRT's form of the graph; for fp8, calibrate it first, on the parity questions with the real prompt."""
+    if precision != "fp8":
+        progress.step(f"writing the packed graph in {precision}, TensorRT's form")
+        export_graph(checkpoint, precision, max_pair_tokens, onnx, progress, attention="row_mask")
+        return
+    progress.step("calibrating fp8: the largest activations, in fp32 on the CPU")
+    requests = parity_requests(tokenizer, parity_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
+    measured = onnx.with_name("calibration.onnx")
+    graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
+    ir.save(with_activation_sizes(graph), measured, external_data=f"{measured.name}.data")
+    sizes = activation_sizes(measured, requests)
+    for file in (measured, measured.with_name(f"{measured.name}.data")):
+        file.unlink()
+    progress.step("writing the packed graph in fp8, TensorRT's form")
+    graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp16", max_pair_tokens, attention="row_mask")
+    ir.save(fp8_graph(graph, sizes, ir.DataType.FLOAT16), onnx, external_data=f"{onnx.name}.data")
+
+
 def _commit(record: BuildRecord) -> str | None:
     """The hub's commit of a published model; None for a directory, whose revision is its SHA-256."""
     return record.revision if len(record.revision) == 40 else None
@@ -177,7 +206,7 @@ def main() -> int:
     """Command line of `make engine`."""
     parser = argparse.ArgumentParser(prog="make engine", description=__doc__)
     parser.add_argument("--target", choices=TARGETS, required=True)
-    parser.add_argument("--precision", choices=("fp16", "bf16"), default="fp16")
+    parser.add_argument("--precision", choices=("fp16", "bf16", "fp8"), default="fp16")
     parser.add_argument("--model", help="checkpoint directory or hub id; by default what the published model came from")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()

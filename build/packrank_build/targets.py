@@ -16,12 +16,15 @@ How the numbers follow from one another:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from packrank_backend.pairs import PairLimits
-from packrank_build.packed_graph import Precision
 
 # Requests merged at most. The budgets below end a batch sooner, unless its requests are tiny.
 MAX_REQUESTS = 64
+
+# fp8 has hardware on compute capability 8.9 and newer; TensorRT refuses it elsewhere.
+EnginePrecision = Literal["fp16", "bf16", "fp8"]
 
 Bounds = tuple[int, int, int]  # least, typical (kernels are chosen for it), most
 
@@ -65,7 +68,7 @@ class Target:
     compute_capability: str
     memory_bytes: int
     peak_fp16_flops: float
-    precisions: tuple[Precision, ...]
+    precisions: tuple[EnginePrecision, ...]
     batch: BatchBudget
     profiles: tuple[Profile, ...]
     instances: int = 1
@@ -105,7 +108,7 @@ TARGETS = {
             compute_capability="9.0",
             memory_bytes=80 * 10**9,
             peak_fp16_flops=989e12,
-            precisions=("fp16", "bf16"),
+            precisions=("fp16", "bf16", "fp8"),
             batch=BatchBudget(tokens=32768, pairs=1024, frames=131072),
             profiles=_profiles(32768, 1024),
         ),
@@ -125,7 +128,7 @@ TARGETS = {
             compute_capability="8.9",
             memory_bytes=48 * 10**9,
             peak_fp16_flops=362e12,
-            precisions=("fp16", "bf16"),
+            precisions=("fp16", "bf16", "fp8"),
             batch=BatchBudget(tokens=16384, pairs=512, frames=65536),
             profiles=_profiles(16384, 512),
         ),
@@ -135,7 +138,7 @@ TARGETS = {
             compute_capability="8.9",
             memory_bytes=24 * 10**9,
             peak_fp16_flops=121e12,
-            precisions=("fp16", "bf16"),
+            precisions=("fp16", "bf16", "fp8"),
             batch=BatchBudget(tokens=8192, pairs=512, frames=32768),
             profiles=_profiles(16384, 512),
         ),

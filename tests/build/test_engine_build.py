@@ -17,6 +17,7 @@ from packrank_build.architecture import Architecture
 from packrank_build.check_engine import check_target, tensorrt_rtx, write_graph
 from packrank_build.engine_build import engine_from_onnx
 from packrank_build.engine_log import BuildMessages, EngineError
+from packrank_build.engine_memory import weight_bytes
 from packrank_build.packed_graph import AttentionForm, Precision, packed_graph
 from packrank_build.random_checkpoint import random_architecture, random_weight
 from packrank_build.targets import TARGETS, Profile, Target
@@ -59,7 +60,7 @@ def small_graph(path: Path, precision: Precision, attention: AttentionForm) -> A
 
 @pytest.mark.parametrize("name", ["a100", "a10g", "l4"])
 def test_every_profile_is_valid_and_takes_the_memory_that_the_budgets_assume(name: str, fp16_graph: Path) -> None:
-    checks = list(check_target(tensorrt_rtx(), fp16_graph, SLICE, "fp16", TARGETS[name], REPOSITORY))
+    checks = list(check_target(tensorrt_rtx(), fp16_graph, SLICE, TARGETS[name], REPOSITORY))
     assert [check.profile for check in checks] == list(TARGETS[name].profiles)
     assert {check.built_for for check in checks} == {TARGETS[name].sm}
     assert not [check for check in checks if check.wrong()]
@@ -68,6 +69,15 @@ def test_every_profile_is_valid_and_takes_the_memory_that_the_budgets_assume(nam
 def test_bf16_builds_too(tmp_path: Path) -> None:
     write_graph(SLICE, "bf16", tmp_path / "model.onnx")
     assert build(tmp_path / "model.onnx", TARGETS["l40s"]) > 0
+
+
+def test_fp8_builds_for_the_hardware_that_has_it_and_for_no_other(tmp_path: Path) -> None:
+    write_graph(SLICE, "fp8", tmp_path / "model.onnx")
+    weights = (tmp_path / "model.onnx.data").stat().st_size
+    assert weights == pytest.approx(weight_bytes(SLICE, "fp8", 8192), rel=0.01)
+    assert build(tmp_path / "model.onnx", TARGETS["l4"]) < 1.1 * weights
+    with pytest.raises(EngineError, match="fp8_e4m3"):
+        build(tmp_path / "model.onnx", TARGETS["a10g"])
 
 
 def test_a_causal_model_needs_no_mask(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -24,9 +25,8 @@ from packrank_build.engine_log import EngineError
 from packrank_build.engine_ranker import EngineRanker
 from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt
 from packrank_build.make_model import make_model
-from packrank_build.packed_graph import Precision
 from packrank_build.parity_gate import ParityError
-from packrank_build.targets import TARGETS
+from packrank_build.targets import TARGETS, EnginePrecision
 from tests.repository import empty_repository
 
 L4 = Gpu("NVIDIA L4", "8.9", 23034 << 20)
@@ -56,15 +56,16 @@ def build(
     change: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda logits: logits,
     *,
     target: str = "l4",
-    precision: Precision = "fp16",
+    precision: EnginePrecision = "fp16",
     model: str | None = None,
+    check: Callable[[Path], None] = lambda graph: None,
 ) -> EngineRecord:
     directory = repository / "ranker" / "1"
     record = read_build_record(directory)
     cpu = CpuRanker(directory / "model.onnx", record, threads=0, max_run_tokens=1024, max_attention_bytes=1 << 29)
 
-    def plan_of(onnx: Path, checkpoint: Checkpoint) -> bytes:
-        assert onnx.is_file()
+    def plan_of(graph: Path, checkpoint: Checkpoint) -> bytes:
+        check(graph)
         assert checkpoint.architecture.layers == 3
         return PLAN
 
@@ -140,8 +141,21 @@ def test_a_checkpoint_that_changed_since_is_stale(fp16_repository: Path, tiny_ch
 
 
 def test_a_precision_that_the_target_lacks_is_refused(fp16_repository: Path) -> None:
-    with pytest.raises(EngineError, match="PRECISION=fp32: A10G is built in fp16 or bf16"):
-        build(fp16_repository, target="a10g", precision="fp32")
+    with pytest.raises(EngineError, match="PRECISION=fp8: A10G is built in fp16 or bf16"):
+        build(fp16_repository, target="a10g", precision="fp8")
+
+
+def test_fp8_is_calibrated_on_the_way(fp16_repository: Path) -> None:
+    record = build(fp16_repository, precision="fp8", check=has_fp8_weights)
+    assert record.precision == "fp8"
+    assert record.onnx_sha256 != build(fp16_repository).onnx_sha256
+
+
+def has_fp8_weights(graph: Path) -> None:
+    model = onnx.load(graph, load_external_data=False)
+    weights = [tensor for tensor in model.graph.initializer if tensor.name.endswith(".weight.fp8")]
+    assert len(weights) == 3 * 7
+    assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT8E4M3FN}
 
 
 @pytest.mark.parametrize(
