@@ -96,7 +96,7 @@ engine-check: setup-test ## build every target's engine without a GPU (TensorRT-
 precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/stand-in]
 	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/stand-in)"
 
-gpu-check: setup $(BUILT) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
+gpu-check: setup $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \
 		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build)
 

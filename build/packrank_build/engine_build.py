@@ -66,11 +66,13 @@ def _add_profile(builder: Any, options: Any, profile: Profile) -> None:
 
 
 def _read_timing_cache(options: Any, path: Path | None) -> Any:
-    """A cache of kernel timings makes a second build take a fraction of the first; another GPU's is not used."""
+    """A cache of kernel timings makes a second build take a fraction of the first; another GPU's is begun anew."""
     if path is None:
         return None
     cache = options.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-    options.set_timing_cache(cache, ignore_mismatch=False)
+    if not options.set_timing_cache(cache, ignore_mismatch=False):
+        cache = options.create_timing_cache(b"")
+        options.set_timing_cache(cache, ignore_mismatch=False)
     return cache
 
 

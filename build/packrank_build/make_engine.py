@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -212,7 +213,11 @@ def main() -> int:
     options = parser.parse_args()
     target, progress = TARGETS[options.target], Progress()
     try:
-        gpu = require_gpu(target, installed_gpus())
+        gpus = installed_gpus()
+        gpu = require_gpu(target, gpus)
+        # CUDA, once loaded, builds on its first device; the driver lists the GPUs by their places on the bus
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpus.index(gpu)))
         trt = _tensorrt_module()
         server = server_tensorrt_version(find_installation().binary)
         tensorrt = require_same_tensorrt(trt and trt.__version__, server)

@@ -154,3 +154,23 @@ def test_nothing_that_looks_like_a_plan_is_left_behind(fp16_graph: Path) -> None
     build(fp16_graph, TARGETS["l4"])
     assert sorted(REPOSITORY.rglob("*")) == before
     assert sorted(path.name for path in fp16_graph.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+
+
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops in TensorRT-RTX:DeprecationWarning")
+def test_progress_is_shown_and_a_timing_cache_is_written(tmp_path: Path) -> None:
+    small = small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
+    cache, steps = tmp_path / "cache" / "SM89.cache", list[str]()
+    for _ in range(2):
+        engine_from_onnx(
+            tensorrt_rtx(),
+            tmp_path / "model.onnx",
+            small,
+            TARGETS["l4"],
+            REPOSITORY,
+            BuildMessages(),
+            cross_build=True,
+            timing_cache=cache,
+            progress=steps.append,
+        )
+    assert cache.is_file()
+    assert any(" of " in step for step in steps)
