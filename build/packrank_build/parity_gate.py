@@ -128,7 +128,7 @@ def _requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: i
     for encoded in encode_questions(tokenizer, [named.question for named in questions], limits):
         if isinstance(encoded, Exception):
             raise ParityError(f"max_pair_tokens={limit} is too small for the parity questions: {encoded}")
-        requests.append(pack(encoded))
+        requests.append(pack(encoded.ids))
     return requests
 
 
