@@ -21,7 +21,8 @@ def parse(path: Path) -> ModelConfig:
 def test_every_config_is_tritons(path: Path) -> None:
     config = parse(path)
     assert config.name == path.relative_to(ROOT / "model_repository").parts[0]
-    assert config.max_batch_size >= 1
+    # NIM's own tensors have no batch dimension
+    assert (config.max_batch_size == 0) == config.name.startswith(("nim_", "nvidia_"))
     assert config.input
     assert config.output
 
@@ -50,3 +51,9 @@ def test_the_server_runs_the_cpu_config(server: TritonServer) -> None:
         served = client.get_model_config("ranker").config
     assert served.backend == "python"
     assert served.parameters["max_run_tokens"].string_value == "1024"
+
+
+def test_both_tokenizers_have_the_same_limits() -> None:
+    repository = ROOT / "model_repository"
+    ours, nims = parse(repository / "tokenizer/config.pbtxt"), parse(repository / "nim_tokenizer/config.pbtxt")
+    assert dict(ours.parameters) == dict(nims.parameters)
