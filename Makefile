@@ -25,7 +25,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 	benchmarks tests
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean setup-gateway check-clients
+.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway setup setup-test lock clean setup-gateway check-clients
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ $(STRATEGY): build/packrank_build/batchstrategy.c | setup
 perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
+
+perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
+	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
