@@ -129,7 +129,7 @@ def parity_requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], li
     for encoded in encode_questions(tokenizer, [named.question for named in questions], limits):
         if isinstance(encoded, Exception):
             raise ParityError(f"max_pair_tokens={limit} is too small for the parity questions: {encoded}")
-        requests.append(pack(encoded))
+        requests.append(pack(encoded.ids))
     return requests
 
 

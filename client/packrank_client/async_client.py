@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 from packrank_client.base import ClientBase
 from packrank_client.call import Dispatch, RerankCall
 from packrank_client.limits import TOKENIZER_MODEL
+from packrank_client.question import Question, question_from_arguments
 from packrank_client.results import RerankResult
 
 
@@ -28,10 +29,18 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         *,
         top_n: int | None = None,
         truncate: str = "NONE",
+        max_passage_tokens: int | None = None,
         timeout_s: float | None = None,
     ) -> list[RerankResult]:
         """As RerankClient.rerank; cancelling the task cancels what is under way."""
-        call = self._begin(query, passages, top_n, truncate, timeout_s)
+        question = question_from_arguments(
+            query, passages, top_n=top_n, truncate=truncate, max_passage_tokens=max_passage_tokens
+        )
+        return await self.rerank_question(question, timeout_s=timeout_s)
+
+    async def rerank_question(self, question: Question, *, timeout_s: float | None = None) -> list[RerankResult]:
+        """As rerank, for arguments that have been checked (`packrank_client.question`)."""
+        call = self._begin(question, timeout_s)
         outstanding: dict[asyncio.Task[Any], Dispatch] = {}
         try:
             while not call.done:

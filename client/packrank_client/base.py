@@ -16,7 +16,7 @@ from packrank_client.deadline import Deadline, is_timeout
 from packrank_client.endpoints import EndpointRotation
 from packrank_client.errors import Unauthorized
 from packrank_client.limits import Limits, limits_from_config
-from packrank_client.question import question_from_arguments
+from packrank_client.question import Question
 from packrank_client.statuses import error_from_status, status_code
 from packrank_client.tensors import request_inputs
 from packrank_client.tls import TLS, channel_credentials
@@ -108,11 +108,9 @@ class ClientBase(Generic[Connection]):
             connections, self._connections = self._connections or [], None
             return connections
 
-    def _begin(
-        self, query: str, passages: Sequence[str], top_n: int | None, truncate: str, timeout_s: float | None
-    ) -> RerankCall:
+    def _begin(self, question: Question, timeout_s: float | None) -> RerankCall:
         return RerankCall(
-            question_from_arguments(query, passages, top_n=top_n, truncate=truncate),
+            question,
             self._deadline(timeout_s),
             self._rotation,
             limits=self._limits,
@@ -127,7 +125,7 @@ class ClientBase(Generic[Connection]):
         return {
             "model_name": self._model,
             "inputs": request_inputs(call.question, chunk),
-            "parameters": {"truncate": call.question.truncate},
+            "parameters": call.question.parameters,
             **self._call_options(call.deadline.remaining_s()),
         }
 

@@ -16,6 +16,7 @@ from packrank_client.base import ClientBase
 from packrank_client.call import Dispatch, RerankCall
 from packrank_client.deadline import Deadline
 from packrank_client.limits import TOKENIZER_MODEL
+from packrank_client.question import question_from_arguments
 from packrank_client.results import RerankResult
 
 
@@ -97,18 +98,23 @@ class RerankClient(ClientBase[_Connection]):
         *,
         top_n: int | None = None,
         truncate: str = "NONE",
+        max_passage_tokens: int | None = None,
         timeout_s: float | None = None,
     ) -> list[RerankResult]:
         """Score every passage; highest logit first, equal logits in the order of `passages`.
 
         `top_n` keeps the best. `truncate` is NONE (a pair over the model's limit is refused) or END (the
-        passage's tail is cut). `timeout_s` bounds the whole call, all its requests included; None: the
+        passage's tail is cut). `max_passage_tokens` cuts each passage to so many tokens first, whatever
+        `truncate` says. `timeout_s` bounds the whole call, all its requests included; None: the
         client's default. On expiry or any error, what is still under way is cancelled.
 
         Raises InvalidRequest, ServerUnavailable, ServerOverloaded, DeadlineExceeded, Unauthorized or
         ServerFault.
         """
-        call = self._begin(query, passages, top_n, truncate, timeout_s)
+        question = question_from_arguments(
+            query, passages, top_n=top_n, truncate=truncate, max_passage_tokens=max_passage_tokens
+        )
+        call = self._begin(question, timeout_s)
         replies: SimpleQueue[_Reply] = SimpleQueue()
         outstanding: dict[Dispatch, _Start] = {}
         try:

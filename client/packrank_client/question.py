@@ -14,17 +14,29 @@ _TRUNCATE = ("NONE", "END")
 class Question:
     """One rerank call: a query and at least one passage as UTF-8, and how to answer.
 
-    `truncate` is NONE or END; `top_n` is None (all) or at least 1.
+    `truncate` is NONE or END; `top_n` and `max_passage_tokens` are None (all) or at least 1.
     """
 
     query: bytes
     passages: Sequence[bytes]
     truncate: str
     top_n: int | None
+    max_passage_tokens: int | None = None
+
+    @property
+    def parameters(self) -> dict[str, str | int]:
+        """What the server must know beside the texts: Triton's request parameters."""
+        cut = {} if self.max_passage_tokens is None else {"max_passage_tokens": self.max_passage_tokens}
+        return {"truncate": self.truncate, **cut}
 
 
 def question_from_arguments(
-    query: str, passages: Sequence[str], *, top_n: int | None = None, truncate: str = "NONE"
+    query: str,
+    passages: Sequence[str],
+    *,
+    top_n: int | None = None,
+    truncate: str = "NONE",
+    max_passage_tokens: int | None = None,
 ) -> Question:
     """Check what the types of Python do not; the kinds are the server's where it has the same rule.
 
@@ -49,11 +61,11 @@ def question_from_arguments(
             f"truncate is {truncate!r}; send NONE (refuse a pair over the limit) or END (cut the passage's tail).",
             kind="invalid_truncate",
         )
-    if top_n is not None and (not isinstance(top_n, int) or isinstance(top_n, bool) or top_n < 1):
-        raise InvalidRequest(
-            f"top_n is {top_n!r}; send a whole number of at least 1, or None for all.", kind="invalid_top_n"
-        )
-    return Question(encoded_query, encoded, truncate.upper(), top_n)
+    for name, number in (("top_n", top_n), ("max_passage_tokens", max_passage_tokens)):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            sentence = f"{name} is {number!r}; send a whole number of at least 1, or None for all."
+            raise InvalidRequest(sentence, kind=f"invalid_{name}")
+    return Question(encoded_query, encoded, truncate.upper(), top_n, max_passage_tokens)
 
 
 def _utf8(text: str, name: str, passage_index: int | None) -> bytes:

@@ -11,13 +11,15 @@ class RerankResult:
     """One scored passage.
 
     `index` is its place in the caller's list, `logit` the model's raw output, `score` its sigmoid (0 to 1),
-    `token_count` the tokens of query, passage and prompt together, after truncation.
+    `token_count` the tokens of query, passage and prompt together, after truncation; `truncated` says whether
+    the passage's tail was cut.
     """
 
     index: int
     logit: float
     score: float
     token_count: int
+    truncated: bool = False
 
 
 def ranked(results: Iterable[RerankResult], top_n: int | None = None) -> list[RerankResult]:

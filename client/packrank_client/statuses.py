@@ -26,6 +26,7 @@ KINDS = (
     "query_too_long",
     "pair_too_long",
     "invalid_truncate",
+    "invalid_max_passage_tokens",
 )
 # Cured by sending the same passages in smaller requests.
 SPLITTABLE_KINDS = frozenset({"too_many_passages", "too_many_tokens"})

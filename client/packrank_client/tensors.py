@@ -28,7 +28,7 @@ def _bytes_input(name: str, values: Sequence[bytes]) -> InferInput:
 
 
 def read_results(answer: Any, chunk: Chunk) -> list[RerankResult]:
-    """Read logits FP32 [1, K], scores FP32 [1, K] and token_counts INT32 [1, K] of an InferResult.
+    """Read logits and scores FP32 [1, K], token_counts and untruncated_token_counts INT32 [1, K] of an InferResult.
 
     Raises ServerFault for a missing tensor, another shape, or a logit that is not a finite number.
     """
@@ -37,7 +37,8 @@ def read_results(answer: Any, chunk: Chunk) -> list[RerankResult]:
         raise ServerFault(
             "the server answered a logit that is not a finite number: the model or its precision is at fault."
         )
-    columns = (logits, _row(answer, "scores", len(chunk)), _row(answer, "token_counts", len(chunk)))
+    scores, tokens = _row(answer, "scores", len(chunk)), _row(answer, "token_counts", len(chunk))
+    columns = (logits, scores, tokens, _row(answer, "untruncated_token_counts", len(chunk)) > tokens)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [RerankResult(index, *row) for index, row in zip(chunk, rows, strict=True)]
 

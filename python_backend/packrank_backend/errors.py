@@ -28,6 +28,7 @@ class ErrorKind(Enum):
     QUERY_TOO_LONG = "query_too_long"
     PAIR_TOO_LONG = "pair_too_long"
     INVALID_TRUNCATE = "invalid_truncate"
+    INVALID_MAX_PASSAGE_TOKENS = "invalid_max_passage_tokens"
     INVALID_PACKING = "invalid_packing"
 
 
@@ -42,6 +43,7 @@ REFUSALS = {
     ErrorKind.QUERY_TOO_LONG: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.PAIR_TOO_LONG: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_TRUNCATE: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.INVALID_MAX_PASSAGE_TOKENS: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_PACKING: Refusal("INVALID_ARGUMENT", 400),
 }
 

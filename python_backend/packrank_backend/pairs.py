@@ -14,11 +14,23 @@ from packrank_backend.truncation import Truncate
 
 @dataclass(frozen=True)
 class Question:
-    """One request: a query, the passages to score against it, and what to do with a pair over the limit."""
+    """One request: a query, the passages to score against it, and what to do with a pair over the limit.
+
+    `max_passage_tokens` cuts each passage to so many tokens before anything else; None: to none.
+    """
 
     query: str
     passages: Sequence[str]
     truncate: Truncate = Truncate.NONE
+    max_passage_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """The pairs of one question: their token ids, and how many tokens each had before it was cut."""
+
+    ids: list[list[int]]
+    untruncated_token_counts: list[int]
 
 
 @dataclass(frozen=True)
@@ -60,34 +72,46 @@ def check_question(question: Question, limits: PairLimits) -> None:
 
 def encode_questions(
     tokenizer: Tokenizer, questions: Sequence[Question], limits: PairLimits
-) -> list[list[list[int]] | InvalidRequest]:
+) -> list[EncodedPairs | InvalidRequest]:
     """Token ids of every pair of every question, in order; in place of a refused question its error.
 
     All questions are tokenised in one call, which uses every core. Each pair is tokenised as one text: joined
     ids of its parts would differ where a token spans the seam.
     """
-    answers: list[list[list[int]] | InvalidRequest] = []
-    accepted: list[Question] = []
+    checked: list[Question | InvalidRequest] = []
     for question in questions:
         try:
             check_question(question, limits)
-            accepted.append(question)
-            answers.append([])
+            checked.append(question)
         except InvalidRequest as error:
-            answers.append(error)
+            checked.append(error)
+    accepted = [question for question in checked if isinstance(question, Question)]
     texts = [pair_text(question.query, passage) for question in accepted for passage in question.passages]
     encodings = iter(tokenizer.encode_batch_fast(texts))
-    remaining = iter(accepted)
-    for place, answer in enumerate(answers):
-        if isinstance(answer, InvalidRequest):
+    answers: list[EncodedPairs | InvalidRequest] = []
+    for question in checked:
+        if isinstance(question, InvalidRequest):
+            answers.append(question)
             continue
-        question = next(remaining)
-        ids = [next(encodings).ids for _ in question.passages]
+        whole = [next(encodings).ids for _ in question.passages]
         try:
-            answers[place] = _within_limits(tokenizer, question, ids, limits)
+            cut = _within_limits(tokenizer, question, _passages_cut(tokenizer, question, whole), limits)
+            answers.append(EncodedPairs(cut, [len(ids) for ids in whole]))
         except InvalidRequest as error:
-            answers[place] = error
+            answers.append(error)
     return answers
+
+
+def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int]]) -> list[list[int]]:
+    """The pairs with no more than `max_passage_tokens` of each passage."""
+    limit = question.max_passage_tokens
+    if limit is None:
+        return pairs
+    return [
+        # only a pair that is longer than the passage may be needs the second look
+        ids[: limit + _question_tokens(tokenizer, question.query, passage)] if len(ids) > limit else ids
+        for ids, passage in zip(pairs, question.passages, strict=True)
+    ]
 
 
 def _within_limits(

@@ -26,3 +26,16 @@ def truncate_from_parameters(parameters: str) -> Truncate:
     except (AttributeError, ValueError):
         sentence = f"truncate is {value!r}; send NONE (refuse a pair over the limit) or END (cut the passage's tail)."
         raise InvalidRequest(ErrorKind.INVALID_TRUNCATE, sentence) from None
+
+
+def max_passage_tokens_from_parameters(parameters: str) -> int | None:
+    """Read how many tokens of each passage the model may see, None for all, from a Triton request's parameters.
+
+    What is over it is cut whatever `truncate` says: it is Cohere's max_tokens_per_doc.
+    Raises InvalidRequest(INVALID_MAX_PASSAGE_TOKENS) for anything but a whole number of at least 1.
+    """
+    value = json.loads(parameters or "{}").get("max_passage_tokens")
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    sentence = f"max_passage_tokens is {value!r}; send a whole number of at least 1, or leave it out."
+    raise InvalidRequest(ErrorKind.INVALID_MAX_PASSAGE_TOKENS, sentence)

@@ -91,6 +91,7 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         _add_output(response, "scores", "FP32", np.array(scores, np.float32))
         _add_output(response, "logits", "FP32", np.array(logits, np.float32))
         _add_output(response, "token_counts", "INT32", np.array([tokens], np.int32))
+        _add_output(response, "untruncated_token_counts", "INT32", np.array([tokens], np.int32))
         return response
 
     def _check(self, tokens: list[int], context: grpc.ServicerContext) -> None:

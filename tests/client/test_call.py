@@ -35,7 +35,9 @@ def answer(dispatch: Dispatch) -> Tensors:
     """A passage's logit is its index."""
     assert dispatch.chunk is not None
     counts = [len(dispatch.chunk)] * len(dispatch.chunk)
-    return Tensors(logits=[dispatch.chunk], scores=[[0.5] * len(counts)], token_counts=[counts])
+    return Tensors(
+        logits=[dispatch.chunk], scores=[[0.5] * len(counts)], token_counts=[counts], untruncated_token_counts=[counts]
+    )
 
 
 def call_of(

@@ -84,7 +84,7 @@ def test_json(server: ScriptedServer, passages_file: str, capsys: pytest.Capture
     assert answer["query"] == "q"
     assert logits(answer["results"]) == sorted((logit_of("q", p) for p in PASSAGES), reverse=True)[:2]
     for result in answer["results"]:
-        assert result.keys() == {"index", "logit", "score", "token_count", "passage"}
+        assert result.keys() == {"index", "logit", "score", "token_count", "truncated", "passage"}
         assert result["passage"] == PASSAGES[result["index"]]
     assert server.seen[0].truncate == "END"
 

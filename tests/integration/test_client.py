@@ -50,7 +50,15 @@ def test_the_passage_at_fault_is_named_by_the_callers_index(client: RerankClient
         client.rerank(QUERY, passages)
     assert caught.value.kind == "pair_too_long"
     assert caught.value.passage_index == 600
-    assert len(client.rerank(QUERY, passages, truncate="END")) == 701
+    cut = client.rerank(QUERY, passages, truncate="END")
+    assert len(cut) == 701
+    assert [result.index for result in cut if result.truncated] == [600]
+
+
+def test_passages_are_cut_to_their_own_limit(client: RerankClient) -> None:
+    cut = client.rerank(QUERY, [" word" * 30, " word" * 5], max_passage_tokens=5)
+    assert cut[0].logit == pytest.approx(cut[1].logit, abs=1e-5)
+    assert {result.index: result.truncated for result in cut} == {0: True, 1: False}
 
 
 def test_the_asyncio_twin_answers_the_same(server: TritonServer, client: RerankClient) -> None:

@@ -27,6 +27,12 @@ ROWS: dict[ErrorKind, tuple[str, list[Any], dict[str, Any], str]] = {
     ErrorKind.QUERY_TOO_LONG: ("reranker", [[[LONG]], [[b"a"]]], {"truncate": "END"}, "leaves no room"),
     ErrorKind.PAIR_TOO_LONG: ("reranker", [[[b"why?"]], [[b"a", LONG]]], {}, "passages[1] has 3008 tokens"),
     ErrorKind.INVALID_TRUNCATE: ("reranker", [[[b"why?"]], [[b"a"]]], {"truncate": "LEFT"}, "truncate is 'LEFT'"),
+    ErrorKind.INVALID_MAX_PASSAGE_TOKENS: (
+        "reranker",
+        [[[b"why?"]], [[b"a"]]],
+        {"max_passage_tokens": 0},
+        "max_passage_tokens is 0",
+    ),
     ErrorKind.INVALID_BATCH: ("tokenizer", [[[b"why?"], [b"how?"]], [[b"a"], [b"b"]]], {}, "has batch dimension 2"),
     ErrorKind.INVALID_PACKING: ("ranker", [[[1, 2, 3]], [[2, 2]], [[0, 0]]], {}, "seq_lens sum to 4"),
 }

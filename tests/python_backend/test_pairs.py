@@ -5,7 +5,7 @@ import transformers
 from tokenizers import Tokenizer
 
 from packrank_backend.errors import ErrorKind, InvalidRequest
-from packrank_backend.pairs import PairLimits, Question, encode_questions
+from packrank_backend.pairs import EncodedPairs, PairLimits, Question, encode_questions
 from packrank_backend.prompt import PROMPT, pair_text
 from packrank_backend.truncation import Truncate
 from packrank_build.parity_pairs import declaration_articles
@@ -28,7 +28,7 @@ def encode(tokenizer: Tokenizer, question: Question, limits: PairLimits = LIMITS
     (answer,) = encode_questions(tokenizer, [question], limits)
     if isinstance(answer, InvalidRequest):
         raise answer
-    return answer
+    return answer.ids
 
 
 def test_the_prompt_is_the_model_cards() -> None:
@@ -67,6 +67,28 @@ def test_end_cuts_the_passages_tail_only(tokenizer: Tokenizer) -> None:
     assert cut == tokenizer.encode(pair_text("why?", " word" * 500)).ids[:64]
     assert whole == tokenizer.encode(pair_text("why?", "short")).ids
     assert tokenizer.decode(cut).startswith("question:why? \n \n passage: word")
+
+
+def test_what_a_pair_had_before_it_was_cut_is_told(tokenizer: Tokenizer) -> None:
+    question = Question("why?", [" word" * 500, "short"], Truncate.END)
+    (answer,) = encode_questions(tokenizer, [question], LIMITS)
+    assert isinstance(answer, EncodedPairs)
+    assert answer.untruncated_token_counts == [
+        len(tokenizer.encode(pair_text("why?", passage)).ids) for passage in question.passages
+    ]
+    assert [len(ids) for ids in answer.ids] == [64, answer.untruncated_token_counts[1]]
+
+
+@pytest.mark.parametrize("truncate", Truncate)
+def test_a_passage_is_cut_to_its_own_limit(tokenizer: Tokenizer, truncate: Truncate) -> None:
+    passages = [" word" * 500, " one two three", " one two three four", ""]
+    pairs = encode(tokenizer, Question("why?", passages, truncate, max_passage_tokens=3))
+    assert [tokenizer.decode(ids).partition("passage:")[2] for ids in pairs] == [
+        " word word word",
+        " one two three",
+        " one two three",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("truncate", Truncate)
@@ -112,7 +134,9 @@ def test_a_refused_question_leaves_its_neighbours_alone(tokenizer: Tokenizer) ->
     good = Question("why?", ["because", ""])
     answers = encode_questions(tokenizer, [Question("", ["a"]), good, Question("why?", []), good], LIMITS)
     assert [isinstance(answer, InvalidRequest) for answer in answers] == [True, False, True, False]
-    assert answers[1] == answers[3] == encode(tokenizer, good)
+    assert answers[1] == answers[3]
+    assert isinstance(answers[1], EncodedPairs)
+    assert answers[1].ids == encode(tokenizer, good)
 
 
 def test_contradicting_limits_are_refused_at_start() -> None:

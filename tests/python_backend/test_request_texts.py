@@ -4,7 +4,7 @@ import pytest
 from packrank_backend.errors import REFUSALS, ErrorKind, InvalidRequest
 from packrank_backend.pairs import Question
 from packrank_backend.request_texts import question_from_tensors
-from packrank_backend.truncation import Truncate, truncate_from_parameters
+from packrank_backend.truncation import Truncate, max_passage_tokens_from_parameters, truncate_from_parameters
 
 
 def texts(*rows: list[bytes]) -> np.ndarray[tuple[int, int], np.dtype[np.object_]]:
@@ -54,6 +54,18 @@ def test_truncate_in_any_case(parameters: str, expected: Truncate) -> None:
 def test_an_unknown_truncate_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequest, match="send NONE .* or END"):
         truncate_from_parameters(f'{{"truncate": {value}}}')
+
+
+def test_the_passages_limit_is_read() -> None:
+    question = question_from_tensors(texts([b"why?"]), texts([b"a"]), '{"max_passage_tokens": 7}')
+    assert question == Question("why?", ["a"], max_passage_tokens=7)
+    assert max_passage_tokens_from_parameters("") is None
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", '"7"', "true"])
+def test_a_passages_limit_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(InvalidRequest, match="invalid_max_passage_tokens: .* at least 1"):
+        max_passage_tokens_from_parameters(f'{{"max_passage_tokens": {value}}}')
 
 
 def test_every_kind_has_a_row_in_the_error_table() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
@@ -16,7 +17,10 @@ from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
 
 
 class TritonPythonModel:
-    """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], seq_lens INT32 [1, K], longest."""
+    """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], longest, and INT32 [1, K] each:
+
+    seq_lens, the tokens of each pair, and untruncated_token_counts, what they were before the pair was cut.
+    """
 
     def initialize(self, args):
         """Load the tokenizer that was published with the ranker."""
@@ -53,6 +57,11 @@ class TritonPythonModel:
     def _response(answer):
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
-        packed = pack(answer)
-        tensors = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "longest": packed.longest}
+        packed = pack(answer.ids)
+        tensors = {
+            "input_ids": packed.input_ids,
+            "seq_lens": packed.seq_lens,
+            "longest": packed.longest,
+            "untruncated_token_counts": np.array(answer.untruncated_token_counts, np.int32),
+        }
         return pb_utils.InferenceResponse([tensor_from_array(name, rows[None]) for name, rows in tensors.items()])
