@@ -23,7 +23,8 @@ PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client scripts benchmarks tests
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway scripts \
+	benchmarks tests
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean

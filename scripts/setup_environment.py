@@ -1,6 +1,6 @@
-"""Creates the environment of `make run` (.venv), `make test` (--test) or `make check-goldens` (--torch).
+"""Creates the environment of `make run` (.venv), `make serve` (--gateway), `make test` (--test), and those apart.
 
-    python3 scripts/setup_environment.py [--test] [--torch]
+    python3 scripts/setup_environment.py [--gateway] [--test] [--clients] [--torch]
 
 A second call does nothing until a lock, a pyproject.toml, the Python or the project's place changes.
 Afterwards .venv/libpython/ holds the libpython that Triton's Python backend loads.
@@ -40,7 +40,15 @@ class Kind:
 
 KINDS = {
     "serve": Kind(".venv", ["serve.lock", "tritonserver.lock"], [], ["serve"], 750),
-    "test": Kind(".venv", ["test.lock", "tritonserver.lock", "tensorrt-rtx.lock"], [], ["serve", "test"], 1400),
+    "gateway": Kind(".venv", ["gateway.lock", "tritonserver.lock"], [], ["serve", "gateway"], 800),
+    "test": Kind(
+        ".venv",
+        ["test.lock", "tritonserver.lock", "tensorrt-rtx.lock"],
+        [],
+        ["serve", "gateway", "test"],
+        1550,
+    ),
+    "clients": Kind(".venv-clients", ["clients.lock"], [], ["clients"], 2000),
     "torch": Kind(".venv-torch", ["test.lock"], ["torch.txt"], ["torch"], 2000),
 }
 
@@ -188,10 +196,12 @@ def set_up(name: str, root: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gateway", action="store_true", help="with what the HTTP gateway needs, in .venv")
     parser.add_argument("--test", action="store_true", help="with what the tests and checks need, in .venv")
+    parser.add_argument("--clients", action="store_true", help="other people's clients, in .venv-clients")
     parser.add_argument("--torch", action="store_true", help="with torch, in .venv-torch: up to several GB")
     arguments = parser.parse_args()
-    wanted = [name for name in ("test", "torch") if vars(arguments)[name]] or ["serve"]
+    wanted = [name for name in ("gateway", "test", "clients", "torch") if vars(arguments)[name]] or ["serve"]
     try:
         for name in wanted:
             if not is_current(name, ROOT):
