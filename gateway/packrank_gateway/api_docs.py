@@ -1,0 +1,68 @@
+"""GET /docs: Swagger UI from a package of this environment, on the OpenAPI document that FastAPI derives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import swagger_ui_bundle
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import FileResponse, HTMLResponse
+
+from packrank_gateway.errors import GatewayError
+
+router = APIRouter(include_in_schema=False)
+
+_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
+_STATUSES = {
+    400: "malformed: not JSON, not UTF-8, or (Cohere, vLLM) any invalid value",
+    401: "no accepted key",
+    404: "unknown model",
+    408: "the body did not arrive in time",
+    413: "the body is too large",
+    415: "not application/json",
+    422: "a field that is invalid, or a text over a limit",
+    424: "TEI: the model server failed",
+    429: "more work than is accepted; see Retry-After",
+    502: "the model server failed",
+    503: "no model server answers, or (NIM) more work than is accepted; see Retry-After",
+    504: "the deadline passed",
+}
+
+
+@router.get("/docs")
+async def docs() -> HTMLResponse:
+    """The page."""
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="packrank gateway",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon-32x32.png",
+    )
+
+
+@router.get("/docs/{name}")
+async def docs_file(name: str) -> FileResponse:
+    """One of the page's files."""
+    if name not in _FILES:
+        raise GatewayError("not_found", "there is nothing at this path; GET /docs lists all.")
+    return FileResponse(Path(swagger_ui_bundle.swagger_ui_path, name), media_type=_FILES[name])
+
+
+def describe_errors(app: FastAPI) -> None:
+    """Give every POST of the document the statuses that it may answer with, in place of FastAPI's own 422."""
+    derive = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = derive()
+            for operations in document["paths"].values():
+                for operation in (operations[method] for method in operations if method == "post"):
+                    described = {str(status): {"description": text} for status, text in _STATUSES.items()}
+                    operation["responses"] = {"200": operation["responses"]["200"], **described}
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

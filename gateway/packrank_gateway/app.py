@@ -1,0 +1,93 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from packrank_gateway import api_docs, cohere, nim, page, rerank_path, tei
+from packrank_gateway.api_keys import ApiKeys, read_keys
+from packrank_gateway.error_bodies import error_response
+from packrank_gateway.errors import GatewayError
+from packrank_gateway.gateway import Gateway
+from packrank_gateway.invalid_body import error_from_validation
+from packrank_gateway.observe import Observe
+from packrank_gateway.record import record_of
+from packrank_gateway.request_body import RequestBody
+from packrank_gateway.settings import Settings
+
+_HTTP_KINDS = {
+    404: ("not_found", "there is nothing at this path; GET /docs lists all."),
+    405: ("method_not_allowed", "this path does not take this method; GET /docs lists all."),
+    400: ("malformed_json", "the body is not JSON; send a JSON object."),
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application. Raises SettingsError for settings that cannot work."""
+    gateway = Gateway(settings)
+    app = FastAPI(
+        title="packrank gateway",
+        version=gateway.version,
+        description="Reranking over NVIDIA NIM's, Cohere's, Jina's, vLLM's, infinity's and TEI's wire formats.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.gateway = gateway
+    for part in (page, api_docs, nim, cohere, rerank_path, tei):
+        app.include_router(part.router)
+    api_docs.describe_errors(app)
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(RequestValidationError, _invalid_body)
+    app.add_exception_handler(HTTPException, _http_error)
+    # the last one added is the first to see a request
+    app.add_middleware(
+        RequestBody,
+        admission=gateway.admission,
+        max_body_bytes=settings.max_body_bytes,
+        timeout_s=settings.timeout_s,
+        max_timeout_s=settings.max_timeout_s,
+    )
+    if settings.api_keys_file is not None:
+        app.add_middleware(ApiKeys, keys=read_keys(settings.api_keys_file))
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_headers=["*"])
+    app.add_middleware(Observe, metrics=gateway.metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.gateway.close()
+
+
+def _answer(request: Request, error: GatewayError) -> Response:
+    record = record_of(request)
+    record.error_kind = error.kind
+    return error_response(error, record.dialect)
+
+
+async def _gateway_error(request: Request, error: Any) -> Response:
+    return _answer(request, error)
+
+
+async def _invalid_body(request: Request, error: Any) -> Response:
+    if request.url.path == "/rerank":
+        record_of(request).dialect = rerank_path.dialect_of_body(error.body)
+    return _answer(request, error_from_validation(error.errors()))
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    kind, sentence = _HTTP_KINDS.get(error.status_code, ("internal_error", "the gateway failed; its log says why."))
+    response = _answer(request, GatewayError(kind, sentence))
+    response.headers.update(error.headers or {})
+    return response

@@ -1,0 +1,129 @@
+"""Everything a request can fail with: one table, kind -> HTTP status for each dialect and gRPC code.
+
+The kinds that the server refuses come from its own table, `packrank_backend.errors`; the rest is the gateway's. How a
+dialect writes an error down stands in `error_bodies`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from packrank_backend.errors import REFUSALS
+from packrank_client import (
+    DeadlineExceeded,
+    InvalidRequest,
+    RerankError,
+    ServerOverloaded,
+    ServerUnavailable,
+)
+
+
+class Dialect(Enum):
+    """Whose wire format a request speaks."""
+
+    NIM = "nim"
+    COHERE = "cohere"
+    VLLM = "vllm"
+    TEI = "tei"
+
+
+class Row(NamedTuple):
+    """How a kind is answered.
+
+    `grpc_code` names the status in which Triton reports it, None when it never gets that far. `others` holds the HTTP
+    status of the dialects whose owner documents another one.
+    """
+
+    http_status: int
+    grpc_code: str | None = None
+    others: Mapping[Dialect, int] = MappingProxyType({})
+
+
+# Cohere (docs.cohere.com/reference/errors) and vLLM answer 400 to every value that is not valid. TEI answers 400 to an
+# empty list only (text-embeddings-inference, router/src/http/server.rs).
+_INVALID = {Dialect.COHERE: 400, Dialect.VLLM: 400}
+
+ERRORS: dict[str, Row] = {
+    kind.value: Row(refusal.http_status, refusal.grpc_code, _INVALID if refusal.http_status == 422 else {})
+    for kind, refusal in REFUSALS.items()
+}
+ERRORS["no_passages"] = Row(422, "INVALID_ARGUMENT", _INVALID | {Dialect.TEI: 400})
+ERRORS |= {
+    "malformed_json": Row(400),
+    "invalid_field": Row(422, None, _INVALID),
+    "invalid_timeout": Row(400),
+    "invalid_argument": Row(400, "INVALID_ARGUMENT"),
+    "unsupported_media_type": Row(415),
+    "unauthorized": Row(401),
+    "not_found": Row(404),
+    "unknown_model": Row(404),
+    "method_not_allowed": Row(405),
+    "body_timeout": Row(408),
+    "body_too_large": Row(413),
+    # NIM's own answer to a full queue is 503.
+    "overloaded": Row(429, "RESOURCE_EXHAUSTED", {Dialect.NIM: 503}),
+    "internal_error": Row(500),
+    # TEI calls a failing model a failed dependency.
+    "server_fault": Row(502, "INTERNAL", {Dialect.TEI: 424}),
+    "unavailable": Row(503, "UNAVAILABLE"),
+    "not_ready": Row(503),
+    "deadline_exceeded": Row(504, "DEADLINE_EXCEEDED"),
+}
+
+RETRY_AFTER_S = 1
+# Whoever gets one of these may send the same again a little later.
+RETRIABLE = frozenset({"overloaded", "unavailable", "not_ready"})
+
+
+class GatewayError(Exception):
+    """A request that gets no scores; `str()` is the sentence for the caller.
+
+    `passage_index` names the passage at fault. `tokens` and `limit_tokens` say by how much a text is too long.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        sentence: str,
+        *,
+        passage_index: int | None = None,
+        tokens: int | None = None,
+        limit_tokens: int | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+        self.passage_index = passage_index
+        self.tokens = tokens
+        self.limit_tokens = limit_tokens
+
+    def http_status(self, dialect: Dialect) -> int:
+        """The status of the table."""
+        row = ERRORS[self.kind]
+        return row.others.get(dialect, row.http_status)
+
+
+# pair_too_long and query_too_long of packrank_backend/pairs.py
+_LENGTH = re.compile(r"(?:has|takes) (\d+) tokens .* limit (?:for both together )?is (\d+)")
+
+
+def error_from_client(error: RerankError) -> GatewayError:
+    """What the rerank call raised. Addresses and messages of the servers behind stay out of the answer."""
+    if isinstance(error, InvalidRequest):
+        kind = error.kind if error.kind in ERRORS else "invalid_argument"
+        length = _LENGTH.search(str(error)) if kind in {"pair_too_long", "query_too_long"} else None
+        tokens, limit = (int(length[1]), int(length[2])) if length else (None, None)
+        return GatewayError(kind, str(error), passage_index=error.passage_index, tokens=tokens, limit_tokens=limit)
+    if isinstance(error, DeadlineExceeded):
+        return GatewayError(
+            "deadline_exceeded",
+            "no complete answer before the deadline; send fewer passages or a longer x-request-timeout-s.",
+        )
+    if isinstance(error, ServerOverloaded):
+        return GatewayError("overloaded", "the model server has more work than it accepts; try again later.")
+    if isinstance(error, ServerUnavailable):
+        return GatewayError("unavailable", "no model server can be reached; try again later.")
+    return GatewayError("server_fault", "the model server failed; its log and the gateway's say why.")

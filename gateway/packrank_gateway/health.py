@@ -1,0 +1,34 @@
+"""Whether the ensemble answers: known from a real inference, not from what a server says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from packrank_client import AsyncRerankClient, RerankError
+from packrank_gateway.reranker import Reranker
+
+PROBE_TIMEOUT_S = 5.0
+# A success of any request counts this long, so that a busy gateway does not add probes to its work.
+FRESH_S = 2.0
+
+
+class Readiness:
+    """Asks one question when no request has succeeded lately; callers that come together share the answer."""
+
+    def __init__(self, client: AsyncRerankClient, reranker: Reranker) -> None:
+        self._client = client
+        self._reranker = reranker
+        self._lock = asyncio.Lock()
+
+    async def is_ready(self) -> bool:
+        """Whether at least one pair has been scored within the last seconds, or is now."""
+        async with self._lock:
+            if time.monotonic() - self._reranker.last_success_s < FRESH_S:
+                return True
+            try:
+                await self._client.rerank("ready?", ["yes"], truncate="END", timeout_s=PROBE_TIMEOUT_S)
+            except RerankError:
+                return False
+            self._reranker.last_success_s = time.monotonic()
+            return True

@@ -1,0 +1,22 @@
+"""GET /: the page to try it. One file, which loads nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse
+
+router = APIRouter(include_in_schema=False)
+
+_FILE = Path(__file__).with_name("page.html")
+
+
+@router.get("/")
+async def page() -> FileResponse:
+    """The page; it may run its own script and style and call this gateway, nothing else."""
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+    )
+    headers = {"content-security-policy": policy, "referrer-policy": "no-referrer"}
+    return FileResponse(_FILE, media_type="text/html; charset=utf-8", headers=headers)

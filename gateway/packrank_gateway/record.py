@@ -1,0 +1,56 @@
+"""What is noted about one request on its way: its deadline, sizes, and how long each stage took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from packrank_client.deadline import Deadline
+from packrank_gateway.errors import Dialect
+
+_KEY = "packrank.record"
+
+
+@dataclass
+class RequestRecord:
+    """Facts for headers, metrics and the log; never a text of the request."""
+
+    dialect: Dialect
+    request_id: str
+    deadline: Deadline | None = None
+    pairs: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    error_kind: str | None = None
+    status: int | None = None
+    started_s: float = field(default_factory=time.perf_counter)
+    stages_s: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, also one that fails."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages_s[name] = time.perf_counter() - started_s
+
+    def elapsed_s(self) -> float:
+        """Since the request's headers were read."""
+        return time.perf_counter() - self.started_s
+
+
+def attach(record: RequestRecord, scope: Any) -> None:
+    """Put the record where everything that handles the request finds it."""
+    scope[_KEY] = record
+
+
+def record_of(request: Request | Any) -> RequestRecord:
+    """The record of a request or of its ASGI scope."""
+    record: RequestRecord = request[_KEY]
+    return record

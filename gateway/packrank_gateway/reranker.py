@@ -1,0 +1,77 @@
+"""The one rerank call that every dialect makes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
+from packrank_client.chunks import estimated_tokens
+from packrank_client.question import question_from_arguments
+from packrank_gateway.admission import Admission
+from packrank_gateway.errors import GatewayError, error_from_client
+from packrank_gateway.record import RequestRecord
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answer: results with the highest logit first, and the tokens of every pair that was scored."""
+
+    results: list[RerankResult]
+    total_tokens: int
+
+
+class Reranker:
+    """Checks, admits and scores whole requests; splitting, endpoints and cancelling are the client's.
+
+    `max_pair_tokens` bounds what a pair is estimated at, None when it is not known.
+    """
+
+    def __init__(self, client: AsyncRerankClient, admission: Admission, *, max_pair_tokens: int | None) -> None:
+        self._client = client
+        self._admission = admission
+        self._max_pair_tokens = max_pair_tokens
+        self.last_success_s = float("-inf")
+
+    async def rerank(
+        self,
+        query: str,
+        passages: Sequence[str],
+        record: RequestRecord,
+        *,
+        max_passages: int,
+        top_n: int | None = None,
+        truncate: str = "NONE",
+        max_passage_tokens: int | None = None,
+    ) -> Ranking:
+        """Score every passage. Raises GatewayError; cancelling the task cancels the work downstream."""
+        record.pairs = len(passages)
+        if len(passages) > max_passages:
+            raise GatewayError(
+                "too_many_passages",
+                f"the request has {len(passages)} passages; the limit is {max_passages}. "
+                "Split it into several requests.",
+            )
+        if record.deadline is None:
+            raise AssertionError("a request without a deadline")
+        try:
+            question = question_from_arguments(
+                query, passages, truncate=truncate, max_passage_tokens=max_passage_tokens
+            )
+            tokens = estimated_tokens(question)
+            if self._max_pair_tokens is not None:
+                tokens = [min(count, self._max_pair_tokens) for count in tokens]
+            with self._admission.place(pairs=len(passages), tokens=sum(tokens)), record.stage("rerank"):
+                results = await self._client.rerank_question(question, timeout_s=record.deadline.remaining_s())
+        except RerankError as error:
+            if isinstance(error, ServerFault | Unauthorized):
+                log.error("the model server failed: %s", error)  # noqa: TRY400 (the sentence says all)
+            raise error_from_client(error) from error
+        self.last_success_s = time.monotonic()
+        record.tokens = sum(result.token_count for result in results)
+        record.truncated = sum(result.truncated for result in results)
+        return Ranking(results[:top_n], record.tokens)

@@ -1,0 +1,101 @@
+"""A real gateway in a process of its own, and one question in the words of each dialect."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from packrank_gateway.errors import Dialect
+
+PATHS = {
+    Dialect.NIM: "/v1/ranking",
+    Dialect.COHERE: "/v2/rerank",
+    Dialect.VLLM: "/rerank",
+    Dialect.TEI: "/rerank",
+}
+_LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
+
+
+@dataclass
+class RunningGateway:
+    """The process, its address, and what it has logged so far."""
+
+    process: subprocess.Popen[str]
+    url: str
+    http: httpx.Client
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def ask(
+        self,
+        dialect: Dialect,
+        passages: Sequence[Any] = ("a", "b"),
+        query: str = "why?",
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> httpx.Response:
+        """One question in a dialect's words; `fields` are added to its body."""
+        body = body_of(dialect, passages, query) | fields
+        return self.http.post(PATHS[dialect], json=body, headers=headers)
+
+    def stop(self) -> int:
+        """Tell it to stop, and wait until it has."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def body_of(dialect: Dialect, passages: Sequence[Any], query: str = "why?") -> dict[str, Any]:
+    """The same question as each dialect writes it."""
+    if dialect is Dialect.NIM:
+        return {"query": {"text": query}, "passages": [{"text": passage} for passage in passages]}
+    name = "texts" if dialect is Dialect.TEI else "documents"
+    return {"query": query, name: list(passages)}
+
+
+def message_of(dialect: Dialect, response: httpx.Response) -> str:
+    """The sentence of an error, from where the dialect's clients read it."""
+    body = response.json()
+    if dialect is Dialect.VLLM:
+        return str(body["error"]["message"])
+    return str(body["error"] if dialect is Dialect.TEI else body["message"])
+
+
+@contextmanager
+def running_gateway(*triton: str, **settings: Any) -> Iterator[RunningGateway]:
+    """A gateway on a free port in front of the given gRPC addresses."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    command = [sys.executable, "-m", "packrank_gateway", "--port=0", f"--triton={','.join(triton)}", *flags]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        stderr = process.stderr
+        assert stderr is not None
+        running = RunningGateway(process, "", httpx.Client())
+        for text in stderr:
+            listening = _LISTENING.search(text)
+            if listening:
+                running.url = listening[1]
+                break
+        assert running.url, "the gateway did not start"
+
+        def follow() -> None:
+            for text in stderr:
+                running.lines.append(json.loads(text))
+
+        follower = threading.Thread(target=follow)
+        follower.start()
+        running.http = httpx.Client(base_url=running.url, timeout=60)
+        try:
+            with running.http:
+                yield running
+        finally:
+            if process.poll() is None:
+                process.kill()
+            follower.join()
