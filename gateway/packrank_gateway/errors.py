@@ -20,6 +20,7 @@ from packrank_client import (
     ServerOverloaded,
     ServerUnavailable,
 )
+from packrank_client.statuses import KINDS
 
 
 class Dialect(Enum):
@@ -50,6 +51,7 @@ _INVALID = {Dialect.COHERE: 400, Dialect.VLLM: 400}
 ERRORS: dict[str, Row] = {
     kind.value: Row(refusal.http_status, refusal.grpc_code, _INVALID if refusal.http_status == 422 else {})
     for kind, refusal in REFUSALS.items()
+    if kind.value in KINDS  # the others come from models that the gateway does not call
 }
 ERRORS["no_passages"] = Row(422, "INVALID_ARGUMENT", _INVALID | {Dialect.TEI: 400})
 ERRORS |= {
