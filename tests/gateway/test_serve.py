@@ -1,0 +1,121 @@
+"""`make serve`'s command: both processes, and nothing left of either."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from packrank_backend.tritonserver import Ports, free_ports
+from packrank_gateway.errors import Dialect
+
+from .running_gateway import PATHS, body_of
+
+
+class Served:
+    """The command, and where the gateway listens."""
+
+    def __init__(self, repository: Path, log: Path) -> None:
+        self.ports, self.port, self._log = free_ports(), free_ports().http, log
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [
+            *(sys.executable, "-m", "packrank_gateway.serve", f"--repository={repository}", f"--port={self.port}"),
+            *(f"--http-port={self.ports.http}", f"--grpc-port={self.ports.grpc}"),
+            f"--metrics-port={self.ports.metrics}",
+        ]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file)
+
+    def wait_until_ready(self, attempts: int = 1200) -> None:
+        with httpx.Client(base_url=self.url) as http:
+            for _ in range(attempts):
+                try:
+                    if http.get("/v1/health/ready", timeout=30).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                signal.sigtimedwait([], 0.1)
+        pytest.fail(f"never ready: {self.log()}")
+
+    def children(self) -> list[int]:
+        """Process ids: tritonserver's and the gateway's."""
+        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in text.split()]
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+@pytest.fixture
+def served(repository: Path, tmp_path: Path) -> Iterator[Served]:
+    running = Served(repository, tmp_path / "log")
+    try:
+        yield running
+    finally:
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(90)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def assert_nothing_left(ports: Ports, port: int, pids: list[int]) -> None:
+    assert all(map(is_free, (ports.http, ports.grpc, ports.metrics, port)))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_sigterm_loses_no_request_under_way(served: Served) -> None:
+    served.wait_until_ready()
+    children = served.children()
+    assert len(children) == 2
+    body = body_of(Dialect.COHERE, [" word" * 200] * 40)
+    under_way = 12
+
+    def ask(_number: int) -> int:
+        return httpx.post(served.url + PATHS[Dialect.COHERE], json=body, timeout=120).status_code
+
+    with ThreadPoolExecutor(under_way) as pool:
+        answers = [pool.submit(ask, number) for number in range(under_way)]
+        pending = 0.0
+        while pending < 40 * under_way and not any(answer.done() for answer in answers):
+            lines = httpx.get(f"{served.url}/metrics").text.splitlines()
+            pending = next(float(line.split()[1]) for line in lines if line.startswith("packrank_pending_pairs "))
+        served.process.send_signal(signal.SIGTERM)
+        assert [answer.result() for answer in answers] == [200] * under_way
+    assert served.process.wait(60) == 0, served.log()
+    assert_nothing_left(served.ports, served.port, children)
+
+
+def test_when_the_gateway_dies_all_stops_and_says_so(served: Served) -> None:
+    served.wait_until_ready()
+    children = served.children()
+    (gateway,) = [pid for pid in children if b"packrank_gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    subprocess.run(["kill", "-KILL", str(gateway)], check=True)
+    assert served.process.wait(60) == 1
+    assert "the gateway ended with code -9" in served.log()
+    assert_nothing_left(served.ports, served.port, children)
+
+
+def test_a_taken_port_is_named_with_the_remedy(repository: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "packrank_gateway.serve", f"--repository={repository}", f"--port={port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"GATEWAY_PORT={port + 1000}" in done.stderr
+
+
+def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "packrank_gateway.serve", f"--repository={tmp_path}", "--port=0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Run `make model`" in done.stderr
