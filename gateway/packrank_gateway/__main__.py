@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 
 import uvicorn
@@ -20,6 +21,9 @@ def main() -> int:
         print(f"packrank_gateway: {error}", file=sys.stderr)
         return 2
     configure_logging()
+    # one for each connection: 1,024, the usual soft limit, is few
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvicorn.run(
         app,
         host=settings.host,

@@ -126,16 +126,18 @@ def refuse_with(code: grpc.StatusCode, message: str = "on demand") -> Script:
 
 
 @contextmanager
-def scripted_server(credentials: grpc.ServerCredentials | None = None, **fields: Any) -> Iterator[ScriptedServer]:
-    """A server on a free port of this machine."""
+def scripted_server(
+    credentials: grpc.ServerCredentials | None = None, *, port: int = 0, **fields: Any
+) -> Iterator[ScriptedServer]:
+    """A server on this machine; 0: on a free port."""
     service = ScriptedServer(**fields)
     options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(64), options=options)
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
     if credentials is None:
-        port = server.add_insecure_port("localhost:0")
+        port = server.add_insecure_port(f"localhost:{port}")
     else:
-        port = server.add_secure_port("localhost:0", credentials)
+        port = server.add_secure_port(f"localhost:{port}", credentials)
     service.address = f"localhost:{port}"
     server.start()
     try:

@@ -87,7 +87,8 @@ def running_gateway(*triton: str, **settings: Any) -> Iterator[RunningGateway]:
 
         def follow() -> None:
             for text in stderr:
-                running.lines.append(json.loads(text))
+                if text.endswith("}\n"):  # the end of the process may cut its last line
+                    running.lines.append(json.loads(text))
 
         follower = threading.Thread(target=follow)
         follower.start()

@@ -1,0 +1,184 @@
+"""More work than is accepted, deadlines, and clients that go away: a place that is taken becomes free again."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import resource
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from packrank_backend.tritonserver import TritonServer
+from packrank_client import RerankClient
+from packrank_gateway.errors import Dialect
+from tests.client.scripted_server import ScriptedServer, scripted_server
+
+from .running_gateway import PATHS, RunningGateway, body_of, running_gateway
+
+DIALECTS = (Dialect.NIM, Dialect.COHERE, Dialect.VLLM, Dialect.TEI)
+MAX_PENDING_PAIRS = 8
+
+
+@pytest.fixture
+def triton() -> Iterator[ScriptedServer]:
+    with scripted_server() as server:
+        yield server
+
+
+@pytest.fixture
+def small(triton: ScriptedServer) -> Iterator[RunningGateway]:
+    settings = {"max_pending_pairs": MAX_PENDING_PAIRS, "max_passages": 8, "max_documents": 8}
+    with running_gateway(triton.address, **settings, max_pending_tokens=500) as running:
+        yield running
+
+
+def pending(gateway: RunningGateway, what: str = "pairs") -> int:
+    lines = gateway.http.get("/metrics").text.splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith(f"packrank_pending_{what} "))
+
+
+def wait_until_pending(gateway: RunningGateway, pairs: int, attempts: int = 3000) -> None:
+    for _ in range(attempts):
+        if pending(gateway) == pairs:
+            return
+        signal.sigtimedwait([], 0.01)
+    pytest.fail(f"{pending(gateway)} pairs are pending, and not {pairs}")
+
+
+def hold(gateway: RunningGateway, passages: int) -> socket.socket:
+    """A request of so many passages that the server does not answer, on a connection of its own."""
+    url = httpx.URL(gateway.url)
+    content = json.dumps(body_of(Dialect.NIM, ["a"] * passages)).encode()
+    head = f"POST /v1/ranking HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(content)}"
+    connection = socket.create_connection((url.host, url.port or 80))
+    connection.sendall(head.encode() + b"\r\n\r\n" + content)
+    wait_until_pending(gateway, passages)
+    return connection
+
+
+def test_a_client_that_goes_away_frees_its_place(small: RunningGateway, triton: ScriptedServer) -> None:
+    triton.script = triton.hold
+    with hold(small, 6):
+        for dialect in DIALECTS:
+            refused = small.ask(dialect, ["a"] * 3)
+            assert refused.status_code == (503 if dialect is Dialect.NIM else 429)
+            assert refused.headers["retry-after"] == "1"
+        assert pending(small) == 6, "a refused request leaves no trace"
+        assert not triton.cancelled.acquire(blocking=False)
+    assert triton.cancelled.acquire(timeout=30), "the work is cancelled downstream"
+    wait_until_pending(small, 0)
+    triton.script = None
+    assert small.ask(Dialect.NIM, ["a"] * MAX_PENDING_PAIRS).status_code == 200
+    gone = [line for line in small.lines if line.get("error_kind") == "client_gone"]
+    assert [line["status"] for line in gone] == [499]
+
+
+def test_tokens_count_as_well(small: RunningGateway, triton: ScriptedServer) -> None:
+    triton.script = triton.hold
+    with hold(small, 1):
+        assert small.ask(Dialect.TEI, ["x" * 1440]).status_code == 429
+    alone = small.ask(Dialect.TEI, ["x" * 3000])
+    assert (alone.status_code, alone.headers["x-error-kind"]) == (422, "too_many_tokens")
+    assert "the limit is 500" in alone.json()["error"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_deadline_ends_the_work_downstream(dialect: Dialect, small: RunningGateway, triton: ScriptedServer) -> None:
+    triton.script = triton.hold
+    answer = small.ask(dialect, ["a"] * 3, headers={"x-request-timeout-s": "0.3"})
+    assert answer.status_code == 504
+    assert triton.cancelled.acquire(timeout=30)
+    wait_until_pending(small, 0)
+
+
+def test_the_default_deadline(triton: ScriptedServer) -> None:
+    triton.script = triton.hold
+    with running_gateway(triton.address, timeout_s=1) as hasty:
+        assert hasty.ask(Dialect.NIM).status_code == 504
+    assert 0 < triton.seen[0].remaining_s <= 1
+
+
+def test_bodies_have_a_budget_together(triton: ScriptedServer) -> None:
+    triton.script = triton.hold
+    settings = {"max_body_bytes": 6_000, "max_pending_body_bytes": 10_000}
+    with running_gateway(triton.address, **settings) as small, ThreadPoolExecutor(1) as pool:
+        held: Future[httpx.Response] = pool.submit(
+            small.ask, Dialect.NIM, ["x" * 5_500], headers={"x-request-timeout-s": "2"}
+        )
+        wait_until_pending(small, 1)
+        assert small.ask(Dialect.COHERE, ["x" * 5_500]).status_code == 429
+        assert held.result().status_code == 504
+        assert pending(small, "body_bytes") == 0
+
+
+def test_two_servers_take_turns_and_a_dead_one_comes_back() -> None:
+    with ExitStack() as first_life, scripted_server() as steady:
+        mortal = first_life.enter_context(scripted_server())
+        with running_gateway(steady.address, mortal.address) as gateway:
+            for _ in range(20):
+                assert gateway.ask(Dialect.NIM).status_code == 200
+            assert len(steady.seen) == len(mortal.seen) == 10
+            first_life.close()
+            for _ in range(20):
+                assert gateway.ask(Dialect.COHERE).status_code == 200
+            with scripted_server(port=int(mortal.address.rpartition(":")[2])) as again:
+                for _ in range(300):
+                    assert gateway.ask(Dialect.TEI).status_code == 200
+                    if again.seen:
+                        return
+                    signal.sigtimedwait([], 0.1)
+                pytest.fail("the second server was never asked again")
+
+
+@pytest.fixture
+def many_connections() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def post(url: httpx.URL, path: str, content: bytes) -> tuple[int, bytes]:
+    """One request on a connection of its own, with nothing but sockets: 1,000 of them are light."""
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        f"x-request-timeout-s: 240\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
+    writer.write(head.encode() + content)
+    answer = await reader.read()
+    writer.close()
+    head_bytes, _, body = answer.partition(b"\r\n\r\n")
+    return int(head_bytes.split()[1]), body
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("many_connections")
+def test_a_burst_is_answered_or_refused_to_the_last(server: TritonServer, client: RerankClient) -> None:
+    requests, passages = 1000, [f"number {number}" for number in range(100)]
+    expected = client.rerank("why?", passages)
+    content = json.dumps(body_of(Dialect.COHERE, passages)).encode()
+    with running_gateway(server.grpc_endpoint) as gateway:
+
+        async def burst() -> list[tuple[int, bytes]]:
+            url = httpx.URL(gateway.url)
+            return await asyncio.gather(*(post(url, PATHS[Dialect.COHERE], content) for _ in range(requests)))
+
+        answers = asyncio.run(burst())
+        counts = collections.Counter(status for status, _ in answers)
+        assert counts.keys() == {200, 429}
+        assert counts.total() == requests
+        for status, body in answers:
+            if status == 200:
+                ranked = json.loads(body)["results"]
+                assert len(ranked) == len(passages)
+                assert ranked[0]["relevance_score"] == pytest.approx(expected[0].score, abs=1e-5)
+        assert [pending(gateway, what) for what in ("pairs", "tokens", "body_bytes")] == [0, 0, 0]
+        assert gateway.http.get("/v1/health/ready").status_code == 200
