@@ -87,7 +87,8 @@ def running_gateway(*triton: str, **settings: Any) -> Iterator[RunningGateway]:
 
         def follow() -> None:
             for text in stderr:
-                if text.endswith("}\n"):  # the end of the process may cut its last line
+                # gRPC's own library writes lines of its own, and the end of the process may cut the last one
+                if text.startswith("{") and text.endswith("}\n"):
                     running.lines.append(json.loads(text))
 
         follower = threading.Thread(target=follow)
