@@ -21,7 +21,8 @@ def parse(path: Path) -> ModelConfig:
 def test_every_config_is_tritons(path: Path) -> None:
     config = parse(path)
     assert config.name == path.relative_to(ROOT / "model_repository").parts[0]
-    assert config.max_batch_size >= 1
+    # NIM's own tensors have no batch dimension
+    assert (config.max_batch_size == 0) == config.name.startswith(("nim_", "nvidia_"))
     assert config.input
     assert config.output
 
@@ -56,3 +57,9 @@ def test_without_a_named_config_the_same_model_is_served(repository: Path, tmp_p
     with TritonServer(repository, config_name="unknown", ports=free_ports(), log=tmp_path / "log") as server:
         with grpc.InferenceServerClient(server.grpc_endpoint) as client:
             assert client.get_model_config("ranker").config.backend == "python"
+
+
+def test_both_tokenizers_have_the_same_limits() -> None:
+    repository = ROOT / "model_repository"
+    ours, nims = parse(repository / "tokenizer/config.pbtxt"), parse(repository / "nim_tokenizer/config.pbtxt")
+    assert dict(ours.parameters) == dict(nims.parameters)

@@ -1,0 +1,45 @@
+"""NVIDIA's NIM over gRPC: its tensors <-> a question and its logits.
+
+Contract: docs.nvidia.com/nim/nemo-retriever/text-reranking, gRPC reference. `index` and `logit` are sorted by logit,
+highest first; `token_count` is in the order of the passages.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from packrank_backend.errors import ErrorKind, InvalidRequest
+from packrank_backend.pairs import Question
+from packrank_backend.request_texts import question_from_tensors
+
+
+class NimRanking(NamedTuple):
+    """index INT32 [N, 1], logit FP32 [N, 1], token_count INT32 [N]."""
+
+    index: NDArray[np.int32]
+    logit: NDArray[np.float32]
+    token_count: NDArray[np.int32]
+
+
+def question_from_nim_tensors(query: NDArray[np.object_], passage: NDArray[np.object_], parameters: str) -> Question:
+    """Read a request: query BYTES [1, 1] or [N, 1], passage BYTES [N, 1], Triton's request parameters as JSON.
+
+    Raises InvalidRequest as `question_from_tensors`, and INVALID_BATCH for another number of queries, or for queries
+    that differ: a request is one question.
+    """
+    queries = query.reshape(-1)
+    if len(queries) not in {1, len(passage)} or not len(queries):
+        sentence = f"query has {len(queries)} rows, passage {len(passage)}; send the query once or with every passage."
+        raise InvalidRequest(ErrorKind.INVALID_BATCH, sentence)
+    if len(set(queries.tolist())) > 1:
+        raise InvalidRequest(ErrorKind.INVALID_BATCH, "the rows of query differ; send one request per query.")
+    return question_from_tensors(queries[:1].reshape(1, 1), passage.reshape(1, -1), parameters)
+
+
+def nim_ranking(logits: NDArray[np.float32], token_counts: NDArray[np.int32]) -> NimRanking:
+    """logits FP32 [1, N] and token_counts INT32 [1, N] -> NIM's answer; equal logits keep their order."""
+    order = np.argsort(-logits[0], kind="stable")
+    return NimRanking(order.astype(np.int32)[:, None], logits[0][order][:, None], token_counts[0].copy())
