@@ -6,7 +6,7 @@ highest first; `token_count` is in the order of the passages.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from packrank_backend.pairs import Question
 from packrank_backend.request_texts import question_from_tensors
 
 
-class NimRanking(NamedTuple):
+@dataclass(frozen=True)
+class NimRanking:
     """index INT32 [N, 1], logit FP32 [N, 1], token_count INT32 [N]."""
 
     index: NDArray[np.int32]

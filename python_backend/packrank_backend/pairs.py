@@ -89,13 +89,13 @@ def encode_questions(
     texts = [pair_text(question.query, passage) for question in accepted for passage in question.passages]
     encodings = iter(tokenizer.encode_batch_fast(texts))
     answers: list[EncodedPairs | InvalidRequest] = []
-    for question in checked:
-        if isinstance(question, InvalidRequest):
-            answers.append(question)
+    for answer in checked:
+        if isinstance(answer, InvalidRequest):
+            answers.append(answer)
             continue
-        whole = [next(encodings).ids for _ in question.passages]
+        whole = [next(encodings).ids for _ in answer.passages]
         try:
-            cut = _within_limits(tokenizer, question, _passages_cut(tokenizer, question, whole), limits)
+            cut = _within_limits(tokenizer, answer, _passages_cut(tokenizer, answer, whole), limits)
             answers.append(EncodedPairs(cut, [len(ids) for ids in whole]))
         except InvalidRequest as error:
             answers.append(error)

@@ -16,4 +16,4 @@ class TritonPythonModel:
     @staticmethod
     def _response(request):
         ranking = nim_ranking(array_from_tensor(request, "logits"), array_from_tensor(request, "token_counts"))
-        return pb_utils.InferenceResponse([tensor_from_array(name, array) for name, array in ranking._asdict().items()])
+        return pb_utils.InferenceResponse([tensor_from_array(name, array) for name, array in vars(ranking).items()])
