@@ -37,6 +37,7 @@ class NimRequest(BaseModel):
         Field(description="NONE: a pair over the model's limit fails the request. END: the passage's tail is cut."),
     ] = "NONE"
     top_k: Annotated[int | None, Field(ge=1, description="extension: only the best")] = None
+    return_token_counts: Annotated[bool, Field(description="extension: the tokens of each pair in its rank")] = False
 
 
 class NimRank(BaseModel):
@@ -44,6 +45,7 @@ class NimRank(BaseModel):
 
     index: int
     logit: float
+    token_count: Annotated[int | None, Field(description="extension: there only when asked for")] = None
     truncated: Annotated[bool | None, Field(description="extension: there, and true, only where the tail was cut")] = (
         None
     )
@@ -94,7 +96,13 @@ async def _rank(request: Request, body: NimRequest, model: str | None) -> Respon
         truncate=body.truncate,
     )
     rankings = [
-        NimRank(index=result.index, logit=result.logit, truncated=result.truncated or None) for result in ranked.results
+        NimRank(
+            index=result.index,
+            logit=result.logit,
+            token_count=result.token_count if body.return_token_counts else None,
+            truncated=result.truncated or None,
+        )
+        for result in ranked.results
     ]
     usage = NimUsage(prompt_tokens=ranked.total_tokens, total_tokens=ranked.total_tokens)
     return json_response(NimRankings(rankings=rankings, usage=usage))

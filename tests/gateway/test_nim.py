@@ -92,6 +92,12 @@ def test_top_k_keeps_the_best_and_counts_all_tokens(gateway: RunningGateway) -> 
     assert best["usage"] == everything["usage"]
 
 
+def test_token_counts_when_asked_for(gateway: RunningGateway, client: RerankClient) -> None:
+    body = gateway.ask(Dialect.NIM, PASSAGES, QUERY, return_token_counts=True).json()
+    expected = [result.token_count for result in client.rerank(QUERY, PASSAGES)]
+    assert [rank["token_count"] for rank in body["rankings"]] == expected
+
+
 def test_models(gateway: RunningGateway) -> None:
     body = gateway.http.get("/v1/models").json()
     assert body["object"] == "list"
