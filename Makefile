@@ -33,6 +33,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 .PHONY: engine engine-check gpu-check precision
 .PHONY: setup-gateway
 .PHONY: check-clients
+.PHONY: perf-gateway
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,9 @@ $(STRATEGY): build/packrank_build/batchstrategy.c | setup
 perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
+
+perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
+	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch

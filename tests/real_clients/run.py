@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from packrank_backend.tritonserver import TritonServer, free_ports
+from packrank_build.batching_strategy import compile_batching_strategy
 from packrank_build.llama3_tokenizer import write_llama3_tokenizer
 from packrank_build.make_model import make_model
 from packrank_build.random_checkpoint import write_random_checkpoint
@@ -35,6 +36,7 @@ def main() -> int:
         (tokenizer / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
         write_random_checkpoint(checkpoint, tokenizer / "tokenizer.json", "tiny")
         repository = empty_repository(Path(work, "model_repository"))
+        compile_batching_strategy(repository / "ranker" / "1")
         make_model(str(checkpoint), repository, max_pair_tokens=MAX_PAIR_TOKENS)
         with (
             TritonServer(repository, ports=free_ports(), log=Path(work, "tritonserver.log")) as server,
