@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,14 +38,19 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         )
         return await self.rerank_question(question, timeout_s=timeout_s)
 
-    async def rerank_question(self, question: Question, *, timeout_s: float | None = None) -> list[RerankResult]:
-        """As rerank, for arguments that have been checked (`packrank_client.question`)."""
+    async def rerank_question(
+        self, question: Question, *, timeout_s: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[RerankResult]:
+        """As rerank, for arguments that have been checked (`packrank_client.question`).
+
+        `headers` go with this call only, beside the client's: lower-case names, as gRPC wants them.
+        """
         call = self._begin(question, timeout_s)
         outstanding: dict[asyncio.Task[Any], Dispatch] = {}
         try:
             while not call.done:
                 for dispatch in call.next_dispatches():
-                    outstanding[asyncio.create_task(self._send(call, dispatch))] = dispatch
+                    outstanding[asyncio.create_task(self._send(call, dispatch, headers or {}))] = dispatch
                 finished, _ = await asyncio.wait(
                     outstanding, timeout=call.deadline.remaining_s(), return_when=asyncio.FIRST_COMPLETED
                 )
@@ -66,10 +71,11 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         self._limits = call.limits
         return call.results()
 
-    async def _send(self, call: RerankCall, dispatch: Dispatch) -> Any:
+    async def _send(self, call: RerankCall, dispatch: Dispatch, headers: Mapping[str, str]) -> Any:
         connection = self._connection(dispatch.endpoint)
         if dispatch.chunk is not None:
-            return await connection.infer(**self._infer_arguments(call, dispatch.chunk))
+            arguments = self._infer_arguments(call, dispatch.chunk)
+            return await connection.infer(**arguments | {"headers": arguments["headers"] | headers})
         return await connection.get_model_config(TOKENIZER_MODEL, **self._call_options(call.deadline.remaining_s()))
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 import uuid
@@ -19,6 +20,9 @@ from packrank_gateway.record import RequestRecord, attach
 
 log = logging.getLogger("packrank_gateway.requests")
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE = re.compile(r"[ -~]{0,512}")
+
 
 class Observe:
     """The outermost layer: what happens inside is on record, refusals included."""
@@ -32,7 +36,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(dialect_of_path(scope["path"]), _request_id(scope))
+        record = RequestRecord(dialect_of_path(scope["path"]), _request_id(scope), trace_headers=_trace_headers(scope))
         attach(record, scope)
 
         async def send_with_facts(message: Message) -> None:
@@ -60,6 +64,16 @@ def _request_id(scope: Scope) -> str:
     """The caller's x-request-id if it is one that may stand in a header and a log, else a new one."""
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else str(uuid.uuid4())
+
+
+def _trace_headers(scope: Scope) -> dict[str, str]:
+    """traceparent, and tracestate beside it, where they are well formed (w3.org/TR/trace-context)."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    if not _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+        return {}
+    state = headers.get("tracestate", "")
+    wanted = {"traceparent": headers["traceparent"], "tracestate": state if _TRACESTATE.fullmatch(state) else ""}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _fact_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:

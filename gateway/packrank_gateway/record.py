@@ -18,11 +18,15 @@ _KEY = "packrank.record"
 
 @dataclass
 class RequestRecord:
-    """Facts for headers, metrics and the log; never a text of the request."""
+    """Facts for headers, metrics and the log; never a text of the request.
+
+    `trace_headers` is the caller's W3C trace context, handed on to the server as it came.
+    """
 
     dialect: Dialect
     request_id: str
     deadline: Deadline | None = None
+    trace_headers: dict[str, str] = field(default_factory=dict)
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0

@@ -66,7 +66,9 @@ class Reranker:
             if self._max_pair_tokens is not None:
                 tokens = [min(count, self._max_pair_tokens) for count in tokens]
             with self._admission.place(pairs=len(passages), tokens=sum(tokens)), record.stage("rerank"):
-                results = await self._client.rerank_question(question, timeout_s=record.deadline.remaining_s())
+                results = await self._client.rerank_question(
+                    question, timeout_s=record.deadline.remaining_s(), headers=record.trace_headers
+                )
         except RerankError as error:
             if isinstance(error, ServerFault | Unauthorized):
                 log.error("the model server failed: %s", error)  # noqa: TRY400 (the sentence says all)

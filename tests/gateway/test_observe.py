@@ -1,0 +1,131 @@
+"""What one can see of a request from outside: headers, metrics, one line of the log; never its texts."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from packrank_backend.tritonserver import TritonServer
+from packrank_gateway.errors import Dialect
+from tests.client.scripted_server import scripted_server
+
+from .running_gateway import RunningGateway, running_gateway
+
+PRIVATE = "the passage that no log may hold"
+
+
+@pytest.fixture
+def fresh(server: TritonServer) -> Iterator[RunningGateway]:
+    with running_gateway(server.grpc_endpoint, max_passages=4) as running:
+        yield running
+
+
+def samples(gateway: RunningGateway, requests: int) -> dict[tuple[str, str], float]:
+    """(name, labels) -> value, once so many requests are counted: an answer is sent before it is."""
+    for _ in range(500):
+        families = text_string_to_metric_families(gateway.http.get("/metrics").text)
+        found = {(s.name, ",".join(s.labels.values())): s.value for family in families for s in family.samples}
+        if sum(value for (name, _), value in found.items() if name == "packrank_requests_total") == requests:
+            return found
+        signal.sigtimedwait([], 0.01)
+    pytest.fail("the requests were never counted")
+
+
+def logged(gateway: RunningGateway, request_id: str) -> dict[str, Any]:
+    for _ in range(500):
+        for line in gateway.lines:
+            if line.get("request_id") == request_id:
+                return line
+        signal.sigtimedwait([], 0.01)
+    pytest.fail("the request was never logged")
+
+
+def test_a_request_is_one_line_without_its_texts(fresh: RunningGateway) -> None:
+    answer = fresh.ask(Dialect.NIM, [PRIVATE, "b"], headers={"x-request-id": "from-the-caller"})
+    assert answer.headers["x-request-id"] == "from-the-caller"
+    line = logged(fresh, "from-the-caller")
+    assert (line["dialect"], line["status"], line["pairs"]) == ("nim", 200, 2)
+    assert line["tokens"] == answer.json()["usage"]["total_tokens"]
+    assert line["rerank_ms"] <= line["total_ms"]
+    for refused in (
+        fresh.ask(Dialect.COHERE, [PRIVATE, 1]),
+        fresh.ask(Dialect.TEI, [PRIVATE * 500], truncate=False),
+        fresh.ask(Dialect.VLLM, [{PRIVATE: PRIVATE}]),
+        fresh.ask(Dialect.NIM, [PRIVATE] * 5),
+    ):
+        assert logged(fresh, refused.headers["x-request-id"])["error_kind"]
+    assert PRIVATE not in str(fresh.lines)
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "\u00e9"])
+def test_an_id_that_cannot_be_logged_is_replaced(fresh: RunningGateway, given: str) -> None:
+    headers = {"x-request-id": given.encode("latin-1")}
+    answer = fresh.http.get("/v1/health/live", headers=headers)  # type: ignore[arg-type]
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
+
+
+def test_stage_timings_in_headers(fresh: RunningGateway) -> None:
+    timing = fresh.ask(Dialect.TEI).headers["server-timing"]
+    stages = dict(re.findall(r"(\w+);dur=([\d.]+)", timing))
+    assert list(stages) == ["receive", "rerank", "total"]
+    assert float(stages["receive"]) + float(stages["rerank"]) <= float(stages["total"])
+
+
+def test_metrics_count_what_happened(fresh: RunningGateway) -> None:
+    tokens = fresh.ask(Dialect.NIM, ["a", " word" * 3000], truncate="END").json()["usage"]["total_tokens"]
+    assert fresh.ask(Dialect.NIM, ["a"] * 5).status_code == 422
+    found = samples(fresh, 2)
+    assert found["packrank_requests_total", "nim,200"] == found["packrank_requests_total", "nim,422"] == 1
+    assert found["packrank_refused_requests_total", "too_many_passages"] == 1
+    assert found["packrank_pairs_total", "nim"] == 2
+    assert found["packrank_tokens_total", "nim"] == tokens
+    assert found["packrank_truncated_passages_total", "nim"] == 1
+    assert found["packrank_stage_duration_seconds_count", "rerank"] == 1
+    assert found["packrank_pending_pairs", ""] == 0
+    assert found["packrank_max_pending_pairs", ""] == 20_000
+    assert fresh.http.get("/v1/metrics").text.startswith("# HELP")
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("given", "arrives"),
+    [
+        ({}, {}),
+        ({"traceparent": PARENT}, {"traceparent": PARENT}),
+        ({"traceparent": PARENT, "tracestate": "a=1"}, {"traceparent": PARENT, "tracestate": "a=1"}),
+        ({"traceparent": "00-none", "tracestate": "a=1"}, {}),
+        ({"traceparent": PARENT, "tracestate": "\u00e9"}, {"traceparent": PARENT}),
+    ],
+)
+def test_the_callers_trace_goes_on_to_the_server(given: dict[str, str], arrives: dict[str, str]) -> None:
+    with scripted_server() as triton, running_gateway(triton.address) as gateway:
+        headers = {name: value.encode("latin-1") for name, value in given.items()}
+        assert gateway.ask(Dialect.NIM, headers=headers).status_code == 200  # type: ignore[arg-type]
+        (seen,) = triton.seen
+    assert {name: value for name, value in seen.headers.items() if name.startswith("trace")} == arrives
+
+
+def test_other_origins_are_let_in_only_by_name(server: TritonServer, fresh: RunningGateway) -> None:
+    preflight = {"origin": "https://a.example", "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in fresh.http.options("/v1/ranking", headers=preflight).headers
+    with running_gateway(server.grpc_endpoint, cors_origins="https://a.example") as opened:
+        allowed = opened.http.options("/v1/ranking", headers=preflight)
+        assert allowed.headers["access-control-allow-origin"] == "https://a.example"
+        other = opened.http.options("/v1/ranking", headers=preflight | {"origin": "https://b.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_the_page_may_load_and_call_nothing_else(fresh: RunningGateway) -> None:
+    page = fresh.http.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    assert not re.search(r"(src|href)=\"(https?:)?//", page.text)
