@@ -18,6 +18,7 @@ from packrank_gateway.model_facts import model_facts
 from packrank_gateway.reranker import Reranker
 from packrank_gateway.served_models import ServedModels
 from packrank_gateway.settings import Settings
+from packrank_gateway.triton_statistics import TritonStatistics
 
 _LIMITS = (
     "max_passages",
@@ -46,6 +47,8 @@ class Gateway:
         self.reranker = Reranker(self.client, self.admission, max_pair_tokens=self.facts.max_pair_tokens)
         self.readiness = Readiness(self.client, self.reranker)
         self.metrics = Metrics(self.admission)
+        self.triton_statistics = TritonStatistics(settings.triton)
+        self.metrics.registry.register(self.triton_statistics)
 
     def limits(self) -> dict[str, Any]:
         """The effective limits, by the names of their settings, and the model's."""
@@ -53,11 +56,13 @@ class Gateway:
         return {name: settings[name] for name in _LIMITS} | {"max_pair_tokens": self.facts.max_pair_tokens}
 
     async def metrics_response(self) -> Response:
-        """All metrics in Prometheus's format."""
+        """All metrics in Prometheus's format, those of the servers behind included."""
+        await self.triton_statistics.refresh()
         return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def close(self) -> None:
         """Close the connections to the servers."""
+        await self.triton_statistics.close()
         await self.client.close()
 
 

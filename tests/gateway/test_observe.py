@@ -76,7 +76,7 @@ def test_stage_timings_in_headers(fresh: RunningGateway) -> None:
     assert float(stages["receive"]) + float(stages["rerank"]) <= float(stages["total"])
 
 
-def test_metrics_count_what_happened(fresh: RunningGateway) -> None:
+def test_metrics_count_what_happened(fresh: RunningGateway, server: TritonServer) -> None:
     tokens = fresh.ask(Dialect.NIM, ["a", " word" * 3000], truncate="END").json()["usage"]["total_tokens"]
     assert fresh.ask(Dialect.NIM, ["a"] * 5).status_code == 422
     found = samples(fresh, 2)
@@ -88,6 +88,11 @@ def test_metrics_count_what_happened(fresh: RunningGateway) -> None:
     assert found["packrank_stage_duration_seconds_count", "rerank"] == 1
     assert found["packrank_pending_pairs", ""] == 0
     assert found["packrank_max_pending_pairs", ""] == 20_000
+    for step in ("tokenise", "inference", "postprocess"):
+        place = f"{server.grpc_endpoint},{step}"
+        assert found["packrank_step_compute_seconds_total", place] > 0
+        assert found["packrank_step_queue_seconds_total", place] > 0
+        assert found["packrank_step_executions_total", place] >= 1
     assert fresh.http.get("/v1/metrics").text.startswith("# HELP")
 
 
