@@ -102,7 +102,7 @@ def test_a_batch(server: ScriptedServer, jsonl_file: str, capsys: pytest.Capture
     captured = capsys.readouterr()
     first, not_json, wrong_type, incomplete, last = map(json.loads, captured.out.splitlines())
     assert (first["id"], first["query"], len(first["results"])) == (7, "q", 3)
-    assert first["results"][0].keys() == {"index", "logit", "score", "token_count"}
+    assert first["results"][0].keys() == {"index", "logit", "score", "token_count", "truncated"}
     assert (not_json["line"], not_json["error"]["kind"]) == (3, "invalid_json")
     assert (wrong_type["id"], wrong_type["line"]) == ("\ud800", 4)
     assert wrong_type["error"] == {

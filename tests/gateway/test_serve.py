@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -77,22 +78,34 @@ def test_sigterm_loses_no_request_under_way(served: Served) -> None:
     served.wait_until_ready()
     children = served.children()
     assert len(children) == 2
-    body = body_of(Dialect.COHERE, [" word" * 200] * 40)
-    under_way = 12
-
-    def ask(_number: int) -> int:
-        return httpx.post(served.url + PATHS[Dialect.COHERE], json=body, timeout=120).status_code
-
-    with ThreadPoolExecutor(under_way) as pool:
-        answers = [pool.submit(ask, number) for number in range(under_way)]
-        pending = 0.0
-        while pending < 40 * under_way and not any(answer.done() for answer in answers):
-            lines = httpx.get(f"{served.url}/metrics").text.splitlines()
-            pending = next(float(line.split()[1]) for line in lines if line.startswith("packrank_pending_pairs "))
+    passages, requests = 40, 12
+    content = json.dumps(body_of(Dialect.COHERE, [" word" * 400] * passages)).encode()
+    head = (
+        f"POST {PATHS[Dialect.COHERE]} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    )
+    request = head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content
+    with ExitStack() as connections:
+        sent = []
+        for _ in range(requests):
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            connection.sendall(request)
+            sent.append(connection)
+        with httpx.Client(base_url=served.url) as http:
+            pending, scored = 0.0, 0.0
+            while pending + scored < passages * requests:  # until every request has arrived
+                lines = http.get("/metrics").text.splitlines()
+                pending, scored = metric(lines, "packrank_pending_pairs "), metric(lines, "packrank_pairs_total{")
+        assert pending, "the server was too fast for this test"
         served.process.send_signal(signal.SIGTERM)
-        assert [answer.result() for answer in answers] == [200] * under_way
+        answers = [connection.makefile("rb").read() for connection in sent]
+    assert [answer.partition(b"\r\n")[0] for answer in answers] == [b"HTTP/1.1 200 OK"] * requests
+    assert all(len(json.loads(answer.partition(b"\r\n\r\n")[2])["results"]) == passages for answer in answers)
     assert served.process.wait(60) == 0, served.log()
     assert_nothing_left(served.ports, served.port, children)
+
+
+def metric(lines: list[str], start: str) -> float:
+    return sum(float(line.split()[1]) for line in lines if line.startswith(start))
 
 
 def test_when_the_gateway_dies_all_stops_and_says_so(served: Served) -> None:
