@@ -29,6 +29,7 @@ class TritonPythonModel:
             max_pair_tokens=record.max_pair_tokens,
             max_passages=int(parameters["max_passages"]["string_value"]),
             max_request_tokens=int(parameters["max_request_tokens"]["string_value"]),
+            max_request_frames=int(parameters["max_request_frames"]["string_value"]),
         )
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
 
