@@ -38,7 +38,7 @@ help: ## list the targets
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver, and say how to go on
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running (CONFIG, HOST, GATEWAY_PORT, HTTP_PORT, GRPC_PORT, METRICS_PORT)
+serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running (CONFIG, HOST, GATEWAY_PORT, HTTP_PORT, ...)
 	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) $(PORTS)
 
 test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]

@@ -59,7 +59,13 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.api_keys_file is not None:
         app.add_middleware(ApiKeys, keys=read_keys(settings.api_keys_file))
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_headers=["*"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["retry-after", "server-timing", "x-error-kind", "x-request-id", "x-truncated-passages"],
+        )
     app.add_middleware(Observe, metrics=gateway.metrics)
     return app
 

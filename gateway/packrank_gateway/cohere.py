@@ -25,6 +25,7 @@ router = APIRouter(tags=["Cohere and Jina"])
 
 # docs.cohere.com/docs/rerank: a search unit is one query with up to 100 documents
 DOCUMENTS_PER_SEARCH_UNIT = 100
+INT32_MAX = 2**31 - 1
 
 
 class CohereRequest(BaseModel):
@@ -35,7 +36,9 @@ class CohereRequest(BaseModel):
     documents: Documents
     top_n: Annotated[int | None, Field(ge=1, description="only the best; left out: all")] = None
     return_documents: Annotated[bool | None, Field(description="put each document into its result")] = None
-    max_tokens_per_doc: Annotated[int | None, Field(ge=1, description="cut each document to so many tokens")] = 4096
+    max_tokens_per_doc: Annotated[
+        int | None, Field(ge=1, le=INT32_MAX, description="cut each document to so many tokens")
+    ] = 4096
 
 
 class CohereV1Request(CohereRequest):

@@ -44,11 +44,12 @@ def error_response(error: GatewayError, dialect: Dialect) -> Response:
 
 def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
     """Every dialect's own fields, and beside them `kind` and, where one passage is at fault, `passage_index`."""
-    sentence, named = str(error), {"kind": error.kind}
+    sentence = str(error)
     for word, other in _WORDS[dialect].items():
         sentence = sentence.replace(word, other)
+    named: dict[str, Any] = {"kind": error.kind}
     if error.passage_index is not None:
-        named |= {"passage_index": error.passage_index}  # type: ignore[dict-item]
+        named["passage_index"] = error.passage_index
     if dialect is Dialect.NIM:
         if error.tokens is not None:
             # NVIDIA's words, which its users search for

@@ -89,6 +89,7 @@ def test_another_vendors_model_brings_a_warning(gateway: RunningGateway) -> None
         ({"top_n": 0}, "top_n: "),
         ({"top_n": "many"}, "top_n: "),
         ({"max_tokens_per_doc": 0}, "max_tokens_per_doc: "),
+        ({"max_tokens_per_doc": 10**30}, "max_tokens_per_doc: "),
         ({"documents": []}, "documents is empty"),
         ({"documents": "a"}, "documents: "),
         ({"documents": [1]}, "documents[0]: "),

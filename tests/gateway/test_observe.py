@@ -122,7 +122,11 @@ def test_other_origins_are_let_in_only_by_name(server: TritonServer, fresh: Runn
     assert "access-control-allow-origin" not in fresh.http.options("/v1/ranking", headers=preflight).headers
     with running_gateway(server.grpc_endpoint, cors_origins="https://a.example") as opened:
         allowed = opened.http.options("/v1/ranking", headers=preflight)
+        assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == "https://a.example"
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        asked = opened.ask(Dialect.NIM, headers={"origin": "https://a.example"})
+        assert asked.headers["access-control-allow-origin"] == "https://a.example"
         other = opened.http.options("/v1/ranking", headers=preflight | {"origin": "https://b.example"})
         assert "access-control-allow-origin" not in other.headers
 
