@@ -51,7 +51,7 @@ check: setup-test ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy $(SOURCES)
 
-model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16] [MAX_PAIR_TOKENS=2048]
+model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
 ifdef MODEL
 	@$(PY) -m packrank_build.make_model --model "$(MODEL)" $(if $(REVISION),--revision "$(REVISION)") \
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
