@@ -30,7 +30,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision
+.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision bench-precisions
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

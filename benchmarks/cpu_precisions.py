@@ -62,12 +62,13 @@ def read_judged(path: Path, tokenizer: Tokenizer, max_pair_tokens: int, count: i
     """The first `count` questions, each pair cut to `max_pair_tokens`."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
     questions = [Question(line["question"], line["passages"], Truncate.END) for line in lines]
-    limits = PairLimits(max_pair_tokens, max_passages=512, max_request_tokens=512 * max_pair_tokens)
+    most = 512 * max_pair_tokens
+    limits = PairLimits(max_pair_tokens, max_passages=512, max_request_tokens=most, max_request_frames=most)
     requests = []
     for encoded in encode_questions(tokenizer, questions, limits):
         if isinstance(encoded, Exception):
             raise encoded
-        requests.append(pack(encoded))
+        requests.append(pack(encoded.ids))
     return Judged(requests, [int(line["answer"]) for line in lines])
 
 

@@ -128,7 +128,10 @@ class _GraphWriter:
             [logits],
             nodes=self.tape.nodes,
             initializers=self.tape.initializers,
-            opset_imports={"": OPSETS[self.attention_form]} | ({"com.microsoft": 1} if self.precision == "int8" else {}),
+            opset_imports={
+                "": OPSETS[self.attention_form],
+                **({"com.microsoft": 1} if self.precision == "int8" else {}),
+            },
             name="packed_llama_cross_encoder",
         )
         return ir.Model(graph, ir_version=11, producer_name="packrank")
