@@ -30,7 +30,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision
+.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision bench-precisions
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ check: setup-test ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy $(SOURCES)
 
-model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16] [MAX_PAIR_TOKENS=2048]
+model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
 ifdef MODEL
 	@$(PY) -m packrank_build.make_model --model "$(MODEL)" $(if $(REVISION),--revision "$(REVISION)") \
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
@@ -77,6 +77,9 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running 
 
 perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
 	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
+bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
+	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch

@@ -139,7 +139,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make model", description=__doc__)
     parser.add_argument("--model", required=True, help="checkpoint directory or hub id")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16", "int8"), default="fp32")
     parser.add_argument("--max-pair-tokens", type=int, default=2048)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()

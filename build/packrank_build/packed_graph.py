@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from packrank_build.architecture import Architecture
 from packrank_build.rope import rotation_tables
+from packrank_build.rotation import RotatedWeights, block_rotation
 
 # How attention learns where a pair ends. ONNX Runtime takes the length of each row (nonpad_kv_seqlen, new in opset 24)
 # and refuses a mask of [pairs, 1, 1, longest]. TensorRT's parser drops the lengths without an error, and fuses
@@ -25,8 +26,13 @@ AttentionForm = Literal["lengths", "row_mask"]
 OPSETS: dict[AttentionForm, int] = {"lengths": 24, "row_mask": 23}
 OPSET = OPSETS["lengths"]
 
-Precision = Literal["fp32", "fp16", "bf16"]
-_DTYPES = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+_DTYPES = {
+    "fp32": ir.DataType.FLOAT,
+    "fp16": ir.DataType.FLOAT16,
+    "bf16": ir.DataType.BFLOAT16,
+    "int8": ir.DataType.FLOAT,
+}
 
 WeightReader = Callable[[str], NDArray[Any]]
 
@@ -53,7 +59,9 @@ def packed_graph(
     `attention` is the form that the runtime needs; both compute the same.
 
     `precision` is that of the projections and of attention. Norms, rotation, the residual stream, pooling and
-    score are fp32 in every precision, since their sums are what low precision loses.
+    score are fp32 in every precision, since their sums are what low precision loses. int8 is ONNX Runtime's own: each
+    projection is one com.microsoft.DynamicQuantizeMatMul with a scale per output channel for the weights and one scale
+    for all activations; attention is fp32, and the weights are rotated (rotation.py).
 
     With `emulate` the same graph computes in fp32 and rounds every result to `precision`: what hardware with fp32
     accumulators does, on a runtime that lacks the precision (ONNX Runtime's CPU kernels have no bf16).
@@ -86,12 +94,12 @@ class _GraphWriter:
         attention: AttentionForm,
     ) -> None:
         self.architecture = architecture
-        self.weight = weight
+        self.weight = RotatedWeights(architecture, weight).weight if precision == "int8" else weight
         self.precision = precision
         self.dtype = _DTYPES[precision]
         self.max_pair_tokens = max_pair_tokens
         self.rounds = emulate and precision != "fp32"
-        self.casts = precision != "fp32" and not emulate
+        self.casts = self.dtype != ir.DataType.FLOAT and not emulate
         self.attention_form = attention
         self.tape = ir.tape.Tape()
 
@@ -120,7 +128,10 @@ class _GraphWriter:
             [logits],
             nodes=self.tape.nodes,
             initializers=self.tape.initializers,
-            opset_imports={"": OPSETS[self.attention_form]},
+            opset_imports={
+                "": OPSETS[self.attention_form],
+                **({"com.microsoft": 1} if self.precision == "int8" else {}),
+            },
             name="packed_llama_cross_encoder",
         )
         return ir.Model(graph, ir_version=11, producer_name="packrank")
@@ -207,7 +218,10 @@ class _GraphWriter:
         gate = self._projected(normed, f"{prefix}.gate_proj.weight")
         up = self._projected(normed, f"{prefix}.up_proj.weight")
         silu = self._computed_op("Mul", gate, self._computed_op("Sigmoid", gate))
-        return self._projected(self._computed_op("Mul", silu, up), f"{prefix}.down_proj.weight")
+        mixed = self._computed_op("Mul", silu, up)
+        if self.precision == "int8":
+            return self._int8_down_projected(mixed, f"{prefix}.down_proj.weight")
+        return self._projected(mixed, f"{prefix}.down_proj.weight")
 
     def _logits(self, hidden: ir.Value, layout: _Layout) -> ir.Value:
         scale = self._constant("model.norm.weight", self.weight("model.norm.weight").astype(np.float32))
@@ -229,7 +243,42 @@ class _GraphWriter:
         return self._op("Div", score, temperature, name="logits")
 
     def _projected(self, rows: ir.Value, weight_name: str) -> ir.Value:
+        if self.precision == "int8":
+            return self._int8_projected(rows, weight_name)
         return self._computed_op("MatMul", rows, self._stored(weight_name, transpose=True))
+
+    def _int8_projected(self, rows: ir.Value, weight_name: str) -> ir.Value:
+        """FP32 rows to uint8, int8 product and FP32 result in one op; each weight's scale spans its channel."""
+        outputs, inputs = self.architecture.weight_shapes()[weight_name]
+        scale_name = f"{weight_name}.scale"
+
+        def scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+            largest: NDArray[np.float32] = np.abs(weight).max(axis=1)
+            return np.divide(np.maximum(largest, 1e-30), 127, dtype=np.float32)
+
+        def read_scales() -> ir.TensorProtocol:
+            return ir.Tensor(scales(self.weight(weight_name)), name=scale_name)
+
+        def read_int8() -> ir.TensorProtocol:
+            weight = self.weight(weight_name)
+            rounded = np.rint(weight / scales(weight)[:, None]).astype(np.int8)
+            return ir.Tensor(np.ascontiguousarray(rounded.T), name=weight_name)
+
+        scale = ir.LazyTensor(read_scales, dtype=ir.DataType.FLOAT, shape=ir.Shape([outputs]), name=scale_name)
+        weight = ir.LazyTensor(read_int8, dtype=ir.DataType.INT8, shape=ir.Shape([inputs, outputs]), name=weight_name)
+        operands = [rows, self.tape.initializer(weight), self.tape.initializer(scale)]
+        return self.tape.op("DynamicQuantizeMatMul", operands, domain="com.microsoft")
+
+    def _int8_down_projected(self, mixed: ir.Value, weight_name: str) -> ir.Value:
+        # A few channels, and a few tokens (above all each pair's first), are hundreds of times larger than the others,
+        # which would vanish if they shared a scale with them: turn the channels, and bring every token to size 1.
+        rotation = block_rotation(self.architecture.intermediate_size)
+        blocks = self._op("Reshape", mixed, self._constant("as_blocks", [-1, len(rotation)]))
+        turned = self._op("MatMul", blocks, self._constant("block_rotation", rotation))
+        rows = self._op("Reshape", turned, self._constant("as_rows", [-1, self.architecture.intermediate_size]))
+        largest = self._op("ReduceMax", self._op("Abs", rows), self._constant("axes_1", [1]), keepdims=1)
+        size = self._op("Max", largest, self._constant("least_size", np.full(1, 1e-30, np.float32)))
+        return self._op("Mul", self._int8_projected(self._op("Div", rows, size), weight_name), size)
 
     def _stored(self, name: str, *, transpose: bool) -> ir.Value:
         """A large weight in the compute precision, read from the checkpoint when it is written, not before."""

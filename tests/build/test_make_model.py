@@ -39,7 +39,7 @@ def test_a_build_leaves_model_record_and_report(repository: Path) -> None:
     assert not list(repository.glob(".staging*"))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_lower_precisions_pass_their_own_tolerance(precision: Precision, tiny_checkpoint: Path, tmp_path: Path) -> None:
     report = make_model(str(tiny_checkpoint), empty_repository(tmp_path / "r"), precision=precision)
     assert 1e-5 < report.max_difference < report.tolerance

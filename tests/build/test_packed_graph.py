@@ -105,7 +105,8 @@ def test_inputs_and_outputs_are_the_tensor_contract(built: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "emulate", "tolerance"), [("fp16", False, 0.02), ("fp16", True, 0.02), ("bf16", True, 0.2)]
+    ("precision", "emulate", "tolerance"),
+    [("fp16", False, 0.02), ("fp16", True, 0.02), ("bf16", True, 0.2), ("int8", False, 0.3)],
 )
 def test_lower_precisions_stay_near_the_reference_and_do_round(
     precision: Precision, emulate: bool, tolerance: float, tiny_checkpoint: Path, tmp_path: Path

@@ -1,0 +1,204 @@
+"""`make bench-precisions`: what int8 gains and loses against fp32 on a CPU, with one checkpoint and real questions.
+
+QUESTIONS is a JSON-lines file of {"question": str, "passages": [str, ...], "answer": index of the right passage}.
+Leaves benchmarks/results/cpu_precisions.csv and .md. Runs in process: no server, no tokenizer in the measured time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from benchmarks.gemm_peak import gemm_peak_gops
+from benchmarks.machine import machine
+from packrank_backend.build_record import read_build_record
+from packrank_backend.cpu_ranker import CpuRanker
+from packrank_backend.packing import PackedPairs, pack
+from packrank_backend.pairs import PairLimits, Question, encode_questions
+from packrank_backend.truncation import Truncate
+from packrank_build.architecture import UnsupportedCheckpoint
+from packrank_build.make_model import make_model
+from packrank_build.packed_graph import Precision
+from packrank_build.parity_gate import ParityError, kendall_tau
+from packrank_build.progress import Progress
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+# The fidelity gate: what a precision must keep of fp32's ranking to become the default.
+LEAST_KENDALL_TAU = 0.98
+LARGEST_NDCG_LOSS = 0.005
+ROUNDS = 3
+
+Logits = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The questions as packed requests, and the place of each right passage."""
+
+    requests: list[PackedPairs]
+    answers: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all pairs."""
+        return sum(request.input_ids.size for request in self.requests)
+
+
+def read_judged(path: Path, tokenizer: Tokenizer, max_pair_tokens: int, count: int) -> Judged:
+    """The first `count` questions, each pair cut to `max_pair_tokens`."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
+    questions = [Question(line["question"], line["passages"], Truncate.END) for line in lines]
+    most = 512 * max_pair_tokens
+    limits = PairLimits(max_pair_tokens, max_passages=512, max_request_tokens=most, max_request_frames=most)
+    requests = []
+    for encoded in encode_questions(tokenizer, questions, limits):
+        if isinstance(encoded, Exception):
+            raise encoded
+        requests.append(pack(encoded.ids))
+    return Judged(requests, [int(line["answer"]) for line in lines])
+
+
+def ndcg_at_10(logits: NDArray[np.float32], answer: int) -> float:
+    """nDCG@10 with one relevant passage: 1 / log2(1 + rank), 0 beyond rank 10 (Järvelin & Kekäläinen 2002)."""
+    rank = 1 + int((logits > logits[answer]).sum())
+    return float(1 / np.log2(1 + rank)) if rank <= 10 else 0.0
+
+
+def fidelity(reference: Logits, measured: Logits, answers: Sequence[int]) -> dict[str, float]:
+    """How far a precision's ranking is from the reference's; Kendall's tau is the mean over the questions."""
+    ndcg = [
+        np.mean([ndcg_at_10(row, a) for row, a in zip(rows, answers, strict=True)]) for rows in (reference, measured)
+    ]
+    return {
+        "Kendall tau": round(float(np.mean([kendall_tau(*rows) for rows in zip(reference, measured, strict=True)])), 4),
+        "nDCG@10": round(float(ndcg[1]), 4),
+        "nDCG@10 - fp32": round(float(ndcg[1] - ndcg[0]), 4),
+        "max |logit difference|": round(
+            float(max(np.abs(m - r).max() for r, m in zip(reference, measured, strict=True))), 4
+        ),
+    }
+
+
+def passes(row: dict[str, Any]) -> bool:
+    """The fidelity gate."""
+    return bool(row["Kendall tau"] >= LEAST_KENDALL_TAU and row["nDCG@10 - fp32"] >= -LARGEST_NDCG_LOSS)
+
+
+def measure(rankers: dict[Precision, CpuRanker], judged: Judged) -> list[dict[str, Any]]:
+    """One row for each precision: the fastest of several alternating rounds, and fidelity against the first."""
+    seconds: dict[Precision, float] = dict.fromkeys(rankers, float("inf"))
+    logits: dict[Precision, Logits] = {}
+    for ranker in rankers.values():
+        ranker.logits(judged.requests[:1])
+    for _ in range(ROUNDS):
+        for precision, ranker in rankers.items():
+            start = time.perf_counter()
+            logits[precision] = [ranker.logits([request])[0] for request in judged.requests]
+            seconds[precision] = min(seconds[precision], time.perf_counter() - start)
+    rows = []
+    for precision, ranker in rankers.items():
+        shape = ranker.record.architecture
+        peak = gemm_peak_gops(precision, int(shape["hidden_size"]), int(shape["intermediate_size"]))
+        reached = 2 * projection_weights(shape) * judged.tokens / seconds[precision] / 1e9
+        rows.append(
+            {
+                "precision": precision,
+                "tokens/s": round(judged.tokens / seconds[precision]),
+                "x fp32": round(seconds["fp32"] / seconds[precision], 2),
+                "GOP/s": round(reached),
+                "GEMM peak GOP/s": round(peak),
+                "% of peak": round(100 * reached / peak),
+                **fidelity(logits["fp32"], logits[precision], judged.answers),
+            }
+        )
+    return rows
+
+
+def projection_weights(shape: dict[str, Any]) -> int:
+    """Weights that every token is multiplied with (attention's own products apart)."""
+    width, query = int(shape["hidden_size"]), int(shape["heads"]) * int(shape["head_dim"])
+    key = int(shape["kv_heads"]) * int(shape["head_dim"])
+    return int(shape["layers"]) * width * (2 * query + 2 * key + 3 * int(shape["intermediate_size"]))
+
+
+def main() -> int:
+    """Command line of `make bench-precisions`."""
+    parser = argparse.ArgumentParser(prog="make bench-precisions", description=__doc__)
+    parser.add_argument("--model", required=True, help="checkpoint directory or hub id")
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=100, help="questions to use")
+    parser.add_argument("--max-pair-tokens", type=int, default=512)
+    options = parser.parse_args()
+    progress = Progress()
+    rankers: dict[Precision, CpuRanker] = {}
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as work:
+        try:
+            for precision in PRECISIONS:
+                repository = Path(work, precision)
+                repository.mkdir()
+                make_model(
+                    options.model,
+                    repository,
+                    precision=precision,
+                    max_pair_tokens=options.max_pair_tokens,
+                    progress=progress,
+                )
+                version = repository / "ranker" / "1"
+                rankers[precision] = CpuRanker(
+                    version / "model.onnx",
+                    read_build_record(version),
+                    threads=0,
+                    max_run_tokens=1024,
+                    max_attention_bytes=1 << 29,
+                )
+        except (UnsupportedCheckpoint, ParityError) as error:
+            print(f"make bench-precisions: {error}", file=sys.stderr)
+            return 1
+        tokenizer = Tokenizer.from_file(str(Path(work, "fp32", "tokenizer", "1", "tokenizer.json")))
+        judged = read_judged(options.questions, tokenizer, options.max_pair_tokens, options.count)
+        progress.step(f"{len(judged.requests)} questions, {judged.tokens} tokens, {ROUNDS} rounds of each precision")
+        rows = measure(rankers, judged)
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / "cpu_precisions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    report = _report(rows, judged, options.model)
+    (RESULTS / "cpu_precisions.md").write_text(report, encoding="utf-8")
+    print(f"\n{report}\nWritten to benchmarks/results/cpu_precisions.md and .csv.")
+    return 0
+
+
+def _report(rows: Sequence[dict[str, Any]], judged: Judged, model: str) -> str:
+    verdict = "passes" if passes(rows[-1]) else "does not pass"
+    lines = [
+        f"Precisions on a CPU: {model}, {len(judged.requests)} questions, {judged.tokens} tokens, in process, best of "
+        f"{ROUNDS}. {machine()}.",
+        "",
+        f"int8 {verdict} the fidelity gate (Kendall tau >= {LEAST_KENDALL_TAU}, nDCG@10 loss <= {LARGEST_NDCG_LOSS}).",
+        "",
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + "---|" * len(rows[0]),
+        *("| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
