@@ -75,7 +75,7 @@ def test_fp8_builds_for_the_hardware_that_has_it_and_for_no_other(tmp_path: Path
     write_graph(SLICE, "fp8", tmp_path / "model.onnx")
     weights = (tmp_path / "model.onnx.data").stat().st_size
     assert weights == pytest.approx(weight_bytes(SLICE, "fp8", 8192), rel=0.01)
-    # The builder may keep a projection twice, in the layouts of two kernels; in fp16 the engine would be twice as large.
+    # The builder may keep a projection twice, in the layouts of two kernels; in fp16 it would be twice as large.
     assert build(tmp_path / "model.onnx", TARGETS["l4"]) < (weights + weight_bytes(SLICE, "fp16", 8192)) / 2
     with pytest.raises(EngineError, match="fp8_e4m3"):
         build(tmp_path / "model.onnx", TARGETS["a10g"])
