@@ -18,10 +18,52 @@ SHORTEST_TEXT = 120  # characters
 LONGEST_TEXT = 1500
 LONGEST_TITLE = 110
 _VAGUE = frozenset(
-    "description|options|notes|note|introduction|overview|example|examples|see also|parameters|arguments|syntax|"
-    "summary|usage|commands|general|return value|synopsis|details|other|contents|index|about|conclusion|warning|tip|"
-    "important|caution|related topics|prerequisites|abstract|features|bugs|author|authors|copyright|references|"
-    "activating the command|activate the command|getting help|rationale|compatibility|history|license".split("|")
+    [
+        "description",
+        "options",
+        "notes",
+        "note",
+        "introduction",
+        "overview",
+        "example",
+        "examples",
+        "see also",
+        "parameters",
+        "arguments",
+        "syntax",
+        "summary",
+        "usage",
+        "commands",
+        "general",
+        "return value",
+        "synopsis",
+        "details",
+        "other",
+        "contents",
+        "index",
+        "about",
+        "conclusion",
+        "warning",
+        "tip",
+        "important",
+        "caution",
+        "related topics",
+        "prerequisites",
+        "abstract",
+        "features",
+        "bugs",
+        "author",
+        "authors",
+        "copyright",
+        "references",
+        "activating the command",
+        "activate the command",
+        "getting help",
+        "rationale",
+        "compatibility",
+        "history",
+        "license",
+    ]
 )
 
 
@@ -54,7 +96,9 @@ def is_usable(section: Section) -> bool:
 
 def package_descriptions(lists: Path) -> list[Document]:
     """Short and long descriptions from apt's Translation-en file of Debian's main archive."""
-    path = max(lists.glob("*_main_i18n_Translation-en*"), key=lambda each: each.stat().st_size)  # not -updates, -security
+    path = max(
+        lists.glob("*_main_i18n_Translation-en*"), key=lambda each: each.stat().st_size
+    )  # not -updates, -security
     index = subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", str(path)], check=True, capture_output=True).stdout
     found = []
     for stanza in index.decode("utf-8").split("\n\n"):
@@ -103,7 +147,9 @@ def _sections(source: Source, path: Path) -> Iterator[Section]:
             yield from _entries(dictionary.read())
         return
     text = path.read_text(encoding="utf-8", errors="replace")
-    yield from {"html": sections_from_html, "pod": sections_from_pod, "mallard": sections_from_mallard}[source.kind](text)
+    yield from {"html": sections_from_html, "pod": sections_from_pod, "mallard": sections_from_mallard}[source.kind](
+        text
+    )
 
 
 def _entries(dictionary: str) -> Iterator[Section]:

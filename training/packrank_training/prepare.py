@@ -78,7 +78,11 @@ def drafts(documents: Sequence[Document], rng: random.Random) -> list[Draft]:
 
 
 def choose_negatives(
-    draft: Draft, documents: Sequence[Document], anywhere: Bm25, same: dict[str, tuple[Bm25, list[int]]], rng: random.Random
+    draft: Draft,
+    documents: Sequence[Document],
+    anywhere: Bm25,
+    same: dict[str, tuple[Bm25, list[int]]],
+    rng: random.Random,
 ) -> list[int]:
     """Documents that BM25 confuses with the answer, in its package and anywhere, and one at random."""
     index, places = same[documents[draft.document].package]
@@ -104,9 +108,7 @@ def training_examples(documents: Sequence[Document]) -> Iterator[Example]:
     by_package: dict[str, list[int]] = defaultdict(list)
     for place, document in enumerate(documents):
         by_package[document.package].append(place)
-    same = {
-        package: (Bm25([passages[place] for place in places]), places) for package, places in by_package.items()
-    }
+    same = {package: (Bm25([passages[place] for place in places]), places) for package, places in by_package.items()}
     for draft in drafts(documents, rng):
         negatives = choose_negatives(draft, documents, anywhere, same, rng)
         answer = passages[draft.document] if draft.passage is None else cut(draft.passage, LONGEST_CUT)

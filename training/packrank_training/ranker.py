@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from packrank_build.architecture import Architecture, architecture_from_config
-from packrank_build.rope import inverse_frequencies
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+
+from packrank_build.architecture import Architecture, architecture_from_config
+from packrank_build.rope import inverse_frequencies
 
 COMPUTE = torch.bfloat16  # of matrix products; sums, norms and the residual stream are fp32
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "dt"})
 _SILENT = frozenset({"script", "style", "nav", "head", "button", "footer"})
@@ -117,4 +117,9 @@ class _HtmlSections(HTMLParser):
 def _heading(text: str) -> str:
     """Without the permalink sign, and without a number, "Q:" or "Chapter 3." in front."""
     text = one_line(re.split("[\0¶]", text)[0]).strip("# ")
-    return re.sub(r"^(?:(?:chapter|appendix|section|part)\s+)?(?:[A-Z]?\d+(?:[.\-]\d+)*[.):]?|[A-Z]\.|Q[:.])\s+", "", text, flags=re.I)
+    return re.sub(
+        r"^(?:(?:chapter|appendix|section|part)\s+)?(?:[A-Z]?\d+(?:[.\-]\d+)*[.):]?|[A-Z]\.|Q[:.])\s+",
+        "",
+        text,
+        flags=re.I,
+    )

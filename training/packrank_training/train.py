@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from packrank_backend.prompt import pair_text
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from packrank_backend.prompt import pair_text
 from packrank_training.examples import Example, follow_examples, mean_reciprocal_rank, read_examples
 from packrank_training.ranker import Ranker
 
