@@ -17,54 +17,13 @@ from packrank_training.sources import SOURCES, Source, files_of
 SHORTEST_TEXT = 120  # characters
 LONGEST_TEXT = 1500
 LONGEST_TITLE = 110
-_VAGUE = frozenset(
-    [
-        "description",
-        "options",
-        "notes",
-        "note",
-        "introduction",
-        "overview",
-        "example",
-        "examples",
-        "see also",
-        "parameters",
-        "arguments",
-        "syntax",
-        "summary",
-        "usage",
-        "commands",
-        "general",
-        "return value",
-        "synopsis",
-        "details",
-        "other",
-        "contents",
-        "index",
-        "about",
-        "conclusion",
-        "warning",
-        "tip",
-        "important",
-        "caution",
-        "related topics",
-        "prerequisites",
-        "abstract",
-        "features",
-        "bugs",
-        "author",
-        "authors",
-        "copyright",
-        "references",
-        "activating the command",
-        "activate the command",
-        "getting help",
-        "rationale",
-        "compatibility",
-        "history",
-        "license",
-    ]
+_VAGUE_TEXT = (
+    "description|options|notes|note|introduction|overview|example|examples|see also|parameters|arguments|syntax|"
+    "summary|usage|commands|general|return value|synopsis|details|other|contents|index|about|conclusion|warning|tip|"
+    "important|caution|related topics|prerequisites|abstract|features|bugs|author|authors|copyright|references|"
+    "activating the command|activate the command|getting help|rationale|compatibility|history|license"
 )
+_VAGUE = frozenset(_VAGUE_TEXT.split("|"))
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ E5_TEMPERATURE, BM25_WEIGHT = 0.03, 0.2
 AVERAGE_DECAY = 0.99  # of the exponential moving average of the weights, which is what is evaluated and kept
 MAX_PAIR_TOKENS = 192
 CHECKPOINT_STEPS = 50
-EVALUATION_STEPS = 150
+EVALUATION_STEPS = 250
 # The development set as evaluated during training: fewer questions, candidates and characters, for time.
 QUICK_QUESTIONS, QUICK_CANDIDATES, QUICK_CHARACTERS = 72, 8, 350
 

@@ -103,9 +103,8 @@ def _finished(path: Path, header: dict[str, Any]) -> dict[str, list[Hit]]:
     if not np.allclose(earlier.get("model", ()), header["model"], rtol=0, atol=_PROBE_TOLERANCE):
         changed.append("model")
     if changed:
-        raise EvaluationError(
-            f"{path} holds results of another {' and '.join(changed)}: give another --output, or --restart."
-        )
+        what = " and ".join(changed)
+        raise EvaluationError(f"{path} holds results of another {what}: give another --output, or --restart.")
     records = [json.loads(line) for line in lines[1:]]
     return {record["query"]: [Hit(*hit) for hit in record["hits"]] for record in records}
 
