@@ -18,7 +18,7 @@ from pathlib import Path
 from packrank_training.corpus import Document, development_documents, training_documents
 from packrank_training.examples import Example
 from packrank_training.first_stage import Bm25
-from packrank_training.held_out import debian_faq, perlfaq, shingles_of
+from packrank_training.held_out import held_out_texts, shingles_of
 from packrank_training.questions import question_from_description, question_from_heading, question_from_passage
 from packrank_training.teacher import Teacher
 
@@ -161,7 +161,7 @@ def main() -> None:
     development = list(development_examples(development_documents(unpacked)))
     write_taught(development, teacher, directory / "development.jsonl")
     print("reading the training documents", flush=True)
-    held_out = shingles_of([*debian_faq(unpacked), *perlfaq(unpacked)])
+    held_out = shingles_of(held_out_texts(unpacked / "debian-faq", unpacked / "perl-doc"))
     documents = training_documents(unpacked, directory / "lists", held_out)
     print(f"choosing negatives from {len(documents):,} documents", flush=True)
     write_taught(list(training_examples(documents)), teacher, directory / "training.jsonl")
