@@ -69,7 +69,7 @@ def write_long_pages(root: Path, directory: Path) -> None:
     """Manual pages of 2,000 to 8,000 tokens; a query is the one-line description, which its page then lacks."""
     pages = {}
     for path in sorted((root / "usr/share/man").glob("man[1-8]/*.gz")):
-        page = manual_page(gzip.open(path, "rt", encoding="utf-8", errors="replace").read())
+        page = manual_page(gzip.decompress(path.read_bytes()).decode("utf-8", "replace"))
         if page and LONG_CHARACTERS[0] <= len(page[1]) <= LONG_CHARACTERS[1]:
             pages[path.name.removesuffix(".gz")] = page
     chosen = random.Random(_SEED).sample(sorted(pages), min(LONG_QUERIES, len(pages)))
@@ -83,7 +83,7 @@ def write_long_pages(root: Path, directory: Path) -> None:
 
 
 def manual_page(source: str) -> tuple[str, str] | None:
-    """The one-line description and the rest of a page in roff, without requests and font changes; None if it has none."""
+    """The one-line description of a page in roff, and the rest as plain text; None if it has none."""
     source = re.sub(r'^[.\']\s*\\".*$', "", source, flags=re.MULTILINE)
     source = re.sub(r"\\f(?:\[\w*\]|\(..|.)|\\[&|/,]|\\s[-+]?\d", "", source).replace(r"\-", "-").replace(r"\e", "\\")
     name = re.search(r"^\.SH \"?NAME\"?\n(.*?)^\.SH ", source, flags=re.MULTILINE | re.DOTALL)
