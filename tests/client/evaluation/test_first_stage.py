@@ -68,7 +68,7 @@ def test_embeddings_are_asked_with_their_input_type_and_put_in_order() -> None:
         ("/v1/embeddings", "passage", "e5"),
         ("/v1/embeddings", "query", "e5"),
     ]
-    assert [hit.document for hit in run["q1"]][0] == "d1"
+    assert run["q1"][0].document == "d1"
     assert run["q1"][0].score == pytest.approx(1)
 
 
