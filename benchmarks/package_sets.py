@@ -24,7 +24,7 @@ ANSWER_CHARACTERS = 600  # of an answer: what a RAG pipeline would have as one c
 # A manual page of about 2,000 to 8,000 tokens, at four characters a token.
 LONG_CHARACTERS = (8_000, 32_000)
 LONG_QUERIES = 25
-PERL_QUERIES = 120
+PERL_QUERIES = 100
 _SEED = 0
 
 

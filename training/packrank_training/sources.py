@@ -36,7 +36,7 @@ SOURCES = (
     Source("gimp-help-en", "GFDL-1.2+", "html", "usr/share/gimp/2.0/help/en/*.html", 1200),
     Source("git-doc", "GPL-2", "html", "usr/share/doc/git-doc/*.html"),
     Source("gnome-user-docs", "CC-BY-SA-3.0", "mallard", "usr/share/help/C/*/*.page"),
-    Source("harden-doc", "GPL-2+", "html", "usr/share/doc/harden-doc/html/en-US/*.html"),
+    Source("harden-doc", "GPL-2", "html", "usr/share/doc/harden-doc/html/en-US/*.html"),
     Source("installation-guide-amd64", "GPL-2", "html", "usr/share/doc/installation-guide-amd64/en/*.html"),
     Source("libreoffice-help-en-us", "MPL-2.0", "html", "usr/share/libreoffice/help/en-US/text/**/*.html", 1500),
     Source("libstdc++-12-doc", "GFDL-1.3+", "html", "usr/share/doc/gcc-12-base/libstdc++/*faq.html"),
@@ -55,7 +55,7 @@ SOURCES = (
     Source("sphinx-doc", "BSD-2-Clause", "html", "usr/share/doc/sphinx-doc/html/**/*.html", 300),
     Source("sqlite3-doc", "public domain", "html", "usr/share/doc/sqlite3/*.html", 1000),
     Source("zsh-doc", "Zsh (MIT-like)", "html", "usr/share/doc/zsh-doc/html/*.html"),
-    Source("dict-foldoc", "GFDL-1.2+", "dictionary", "usr/share/dictd/foldoc.dict.dz", 2500),
+    Source("dict-foldoc", "GFDL-1.1+", "dictionary", "usr/share/dictd/foldoc.dict.dz", 2500),
 )
 PACKAGE_INDEX_LICENCE = "each package's own; the index is Debian's"
 
