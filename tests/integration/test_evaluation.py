@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from packrank_backend.tritonserver import TritonServer
+from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_client import RerankClient
 from packrank_client.evaluation.command_line import EXIT_FAILED, EXIT_INVALID, main
 from packrank_client.evaluation.trec_run import read_run
@@ -93,11 +94,17 @@ def test_other_data_is_not_mixed_in(data: Path, server: TritonServer, capsys: py
     assert "another data and candidates and --truncate" in capsys.readouterr().err
 
 
-def test_a_passage_over_the_limit_fails_with_truncate_none_and_what_was_done_is_kept(
+def test_a_document_over_the_limit_is_named_with_truncate_none(
     data: Path, server: TritonServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate(data, server, "--truncate", "NONE") == EXIT_FAILED
-    assert "pair_too_long" in capsys.readouterr().err
+    assert evaluate(data, server, "--truncate", "NONE") == EXIT_INVALID
+    assert re.search(r"query 'q\d', document 'long': .*; the limit is 1024\.", capsys.readouterr().err)
+
+
+def test_a_server_that_is_not_there_is_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"127.0.0.1:{free_ports().grpc}"
+    assert main([str(data), "--url", url, "--output", str(data.parent / "output")]) == EXIT_FAILED
+    assert "run the same command again to go on" in capsys.readouterr().err
 
 
 def test_two_rankers_are_compared_on_the_same_candidates(

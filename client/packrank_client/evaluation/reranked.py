@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from packrank_client.client import RerankClient
+from packrank_client.errors import InvalidRequest
 from packrank_client.evaluation.dataset import Dataset
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.trec_run import Hit, Run
@@ -40,7 +41,8 @@ def rerank_run(
     Each finished query is a line of `path`, which a second call reads instead of asking again, unless `restart`.
 
     Raises:
-        EvaluationError: `path` holds results of other data, candidates or options, or of another model.
+        EvaluationError: `path` holds results of other data, candidates or options, or of another model; or the server
+            refuses a query or document.
         RerankError: the server failed; what was finished is kept.
     """
     question, passages = _PROBE
@@ -57,7 +59,11 @@ def rerank_run(
         def ask(query: str) -> list[Hit]:
             hits = first[query]
             passages = [dataset.corpus[hit.document] for hit in hits]
-            ranked = client.rerank(dataset.queries[query], passages, truncate=truncate)
+            try:
+                ranked = client.rerank(dataset.queries[query], passages, truncate=truncate)
+            except InvalidRequest as error:
+                at = "" if error.passage_index is None else f", document {hits[error.passage_index].document!r}"
+                raise EvaluationError(f"query {query!r}{at}: {error}") from error
             return [Hit(hits[result.index].document, result.logit) for result in ranked]
 
         for query, hits in _in_order(pool, ask, waiting):
