@@ -92,7 +92,7 @@ def manual_page(source: str) -> tuple[str, str] | None:
     if not name:
         return None
     _, dash, description = one_line(re.sub(r"^\.\w+ ?", "", name[1], flags=re.MULTILINE)).partition(" - ")
-    text = re.sub(r"^[.'](?:SH|SS|B|I|BR|IR|RB|BI|IB|RI|TP|IP|LP) *", "", source[name.end() :], flags=re.MULTILINE)
+    text = re.sub(r"^[.'](?:SH|SS|BR?|IR?|RB|BI|IB|RI|TP|IP|LP)\b *", "", source[name.end() :], flags=re.MULTILINE)
     text = one_line(re.sub(r"^[.'].*$", "", text, flags=re.MULTILINE))
     return (description, text) if dash else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from packrank_client.evaluation.trec_run import Hit, Run, read_run, write_run
 EXIT_FAILED = 1
 EXIT_INVALID = 2
 EXIT_INTERRUPTED = 130
+
+_LOG_INTERVAL_S = 10.0
 
 _EPILOG = """\
 The output directory holds, for each data set, first-stage.trec, results.jsonl (what an interrupted run goes on from)
@@ -124,11 +127,16 @@ def _require_same_candidates(earlier: Run, later: Run, directory: Path) -> None:
 
 
 def _announcer(name: str) -> Callable[[str], None]:
-    """One line of a terminal, written over and over; silence in a log but for the last of each kind."""
+    """One line of a terminal, written over and over; a line every ten seconds anywhere else."""
+    shown_at_s = -_LOG_INTERVAL_S
 
     def announce(sentence: str) -> None:
+        nonlocal shown_at_s
         if sys.stderr.isatty():
             print(f"\r\x1b[K{name}: {sentence}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - shown_at_s >= _LOG_INTERVAL_S:
+            shown_at_s = time.monotonic()
+            print(f"{name}: {sentence}", file=sys.stderr, flush=True)
 
     return announce
 
@@ -141,6 +149,12 @@ def _end_line() -> None:
 def _fail(sentence: str, exit_code: int) -> int:
     print(f"rerank-evaluate: {sentence}", file=sys.stderr)
     return exit_code
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _first_stage_option(text: str) -> str:
@@ -167,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         help="bm25 (default), run:PATH (a TREC run, or an earlier --output), embeddings:URL",
     )
     parser.add_argument("--embeddings-model", default="", metavar="NAME", help="`model` of the embeddings endpoint")
-    parser.add_argument("--depth", type=int, default=40, metavar="N", help="candidates a query (default: 40)")
+    parser.add_argument("--depth", type=_at_least_one, default=40, metavar="N", help="candidates a query (default: 40)")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="(default: evaluation)")
     parser.add_argument("--restart", action="store_true", help="drop the results of an earlier run")
     parser.add_argument(
