@@ -125,8 +125,8 @@ engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
 
-precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/stand-in]
-	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/stand-in)"
+precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker]
+	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)"
 
 gpu-check: setup $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \

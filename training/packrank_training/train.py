@@ -1,6 +1,6 @@
 """Trains the demo ranker's adapters and score head; resumes where it was stopped.
 
-python -m packrank_training.train .cache/stand-in .cache/training --steps 1250
+python -m packrank_training.train .cache/demo-ranker-base .cache/training --steps 1250
 
 Every question is scored with one answer and five negatives. The loss is cross-entropy on the answer, the divergence
 from the teacher's ranking of the six, and a little binary cross-entropy, which gives the logit a meaningful zero.
