@@ -199,7 +199,8 @@ def main() -> None:
     parser.add_argument("--torch", action="store_true", help="with torch, in .venv-torch: up to several GB")
     parser.add_argument("--training", action="store_true", help="with torch and e5, in .venv-training")
     arguments = parser.parse_args()
-    wanted = [name for name in ("gateway", "test", "clients", "torch", "training") if vars(arguments)[name]] or ["serve"]
+    kinds = ("gateway", "test", "clients", "torch", "training")
+    wanted = [name for name in kinds if vars(arguments)[name]] or ["serve"]
     try:
         for name in wanted:
             if not is_current(name, ROOT):
