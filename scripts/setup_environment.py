@@ -1,6 +1,6 @@
 """Creates the environment of `make run` (.venv), `make serve` (--gateway), `make test` (--test), and those apart.
 
-    python3 scripts/setup_environment.py [--gateway] [--test] [--clients] [--torch]
+    python3 scripts/setup_environment.py [--gateway] [--test] [--clients] [--torch] [--training]
 
 A second call does nothing until a lock, a pyproject.toml, the Python or the project's place changes.
 Afterwards .venv/libpython/ holds the libpython that Triton's Python backend loads.
@@ -46,6 +46,7 @@ KINDS = {
     ),
     "clients": Kind(".venv-clients", ["clients.lock"], [], ["clients"], 2000),
     "torch": Kind(".venv-torch", ["test.lock"], ["torch.txt"], ["torch"], 2000),
+    "training": Kind(".venv-training", ["serve.lock"], ["training.txt"], ["training"], 2000),
 }
 
 
@@ -196,8 +197,10 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="with what the tests and checks need, in .venv")
     parser.add_argument("--clients", action="store_true", help="other people's clients, in .venv-clients")
     parser.add_argument("--torch", action="store_true", help="with torch, in .venv-torch: up to several GB")
+    parser.add_argument("--training", action="store_true", help="with torch and e5, in .venv-training")
     arguments = parser.parse_args()
-    wanted = [name for name in ("gateway", "test", "clients", "torch") if vars(arguments)[name]] or ["serve"]
+    kinds = ("gateway", "test", "clients", "torch", "training")
+    wanted = [name for name in kinds if vars(arguments)[name]] or ["serve"]
     try:
         for name in wanted:
             if not is_current(name, ROOT):

@@ -15,7 +15,7 @@ from packrank_backend.tritonserver import TritonServer, free_ports
 from tests.repository import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEFAULT_MODEL = ".cache/stand-in"
+DEFAULT_MODEL = ".cache/demo-ranker"
 
 
 def blocks(language: str) -> list[str]:

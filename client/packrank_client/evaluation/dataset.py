@@ -1,0 +1,133 @@
+"""A retrieval data set in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
+
+The same files as JSON lines (qrels/<split>.jsonl, as MTEB publishes them) and TREC's four-column qrels are read too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packrank_client.evaluation.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Texts by id, and which documents answer which query (graded: 0 is not relevant)."""
+
+    name: str
+    queries: dict[str, str]
+    corpus: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+    languages: dict[str, str]  # of the queries that say theirs
+
+
+def read_dataset(directory: Path, split: str = "test") -> Dataset:
+    """Read a BEIR folder. Queries without a relevant document are left out; a title is put before its text.
+
+    Raises:
+        EvaluationError: a file is missing or malformed, or the qrels speak of other ids.
+    """
+    if not directory.is_dir():
+        raise EvaluationError(
+            f"{directory} is not a directory: give a folder with corpus.jsonl, queries.jsonl, qrels/."
+        )
+    qrels = _read_qrels(directory, split)
+    corpus = {}
+    for place, record in _json_lines(directory / "corpus.jsonl"):
+        title, text = record.get("title") or "", _text(record, place)
+        corpus[_identity(record, place)] = f"{title} {text}" if title else text
+    queries, languages = {}, {}
+    for place, record in _json_lines(directory / "queries.jsonl"):
+        name = _identity(record, place)
+        if any(qrels.get(name, {}).values()):
+            queries[name] = _text(record, place)
+            language = record.get("language") or (record.get("metadata") or {}).get("language")
+            if language:
+                languages[name] = str(language)
+    if not queries:
+        raise EvaluationError(f"{directory}: no query of queries.jsonl has a relevant document in qrels/{split}.")
+    judged = {name: qrels[name] for name in queries}
+    unknown = [
+        document for grades in judged.values() for document, grade in grades.items() if document not in corpus and grade
+    ]
+    if unknown:
+        raise EvaluationError(
+            f"{directory}: {len(unknown)} relevant documents are not in corpus.jsonl, the first is {unknown[0]!r}: "
+            "the qrels belong to another corpus."
+        )
+    return Dataset(directory.resolve().name, queries, corpus, judged, languages)
+
+
+def _read_qrels(directory: Path, split: str) -> dict[str, dict[str, int]]:
+    lines, table = directory / "qrels" / f"{split}.jsonl", directory / "qrels" / f"{split}.tsv"
+    rows: Iterator[tuple[str, str, str, str]]
+    if table.is_file():
+        rows = _table_rows(table)
+    elif lines.is_file():
+        rows = (
+            (f"{place}", str(record.get("query-id")), str(record.get("corpus-id")), str(record.get("score")))
+            for place, record in _json_lines(lines)
+        )
+    else:
+        raise EvaluationError(
+            f"{directory} has neither qrels/{split}.tsv nor qrels/{split}.jsonl: name another --split."
+        )
+    qrels: dict[str, dict[str, int]] = {}
+    for place, query, document, grade in rows:
+        try:
+            qrels.setdefault(query, {})[document] = int(float(grade))
+        except ValueError:
+            raise EvaluationError(f"{place}: the grade {grade!r} is not a number.") from None
+    return qrels
+
+
+def _table_rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
+    """BEIR's `query-id corpus-id score` with a header, or TREC's `query-id 0 document-id grade` without one."""
+    for number, line in enumerate(_lines(path), start=1):
+        fields = line.split("\t") if "\t" in line else line.split()
+        if number == 1 and fields[0] == "query-id":
+            continue
+        if len(fields) not in (3, 4):
+            raise EvaluationError(f"{path}:{number}: {len(fields)} columns; BEIR's qrels have 3, TREC's have 4.")
+        yield f"{path}:{number}", fields[0], fields[-2], fields[-1]
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each object of a file with its place for messages."""
+    for number, line in enumerate(_lines(path), start=1):
+        place = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise EvaluationError(f"{place}: not JSON: {error}.") from error
+        if not isinstance(record, dict):
+            raise EvaluationError(f"{place}: not a JSON object.")
+        yield place, record
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from (line.rstrip("\r\n") for line in lines if line.strip())
+    except FileNotFoundError:
+        raise EvaluationError(f"{path} is missing: see https://github.com/beir-cellar/beir for the layout.") from None
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{path} is not UTF-8 text.") from error
+
+
+def _identity(record: dict[str, Any], place: str) -> str:
+    name = record.get("_id", record.get("id"))
+    if name is None:
+        raise EvaluationError(f'{place}: has no "_id".')
+    return str(name)
+
+
+def _text(record: dict[str, Any], place: str) -> str:
+    text = record.get("text")
+    if not isinstance(text, str):
+        raise EvaluationError(f'{place}: has no "text".')
+    return text

@@ -1,0 +1,51 @@
+"""Ranking measures by ir-measures (trec_eval's code), with bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ir_measures
+import numpy as np
+from numpy.typing import NDArray
+
+from packrank_client.evaluation.trec_run import Run
+
+# NVIDIA's model card reports Recall@5; nDCG@10 and MRR@10 are BEIR's and MS MARCO's.
+MEASURES = {"Recall@5": ir_measures.R @ 5, "nDCG@10": ir_measures.nDCG @ 10, "MRR@10": ir_measures.RR @ 10}
+RESAMPLES = 5000
+_SEED = 0
+
+Values = dict[str, NDArray[np.float64]]
+"""By measure: one value a query, FP64 [queries]."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over queries with its 95 % bootstrap interval (percentile method)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def measure(qrels: Mapping[str, Mapping[str, int]], run: Run) -> Values:
+    """Every measure of every judged query, in the order of `qrels`; a query without hits counts as 0.
+
+    Scores are replaced by ranks, so that ties stay in the order of the run (trec_eval would sort them by id).
+    """
+    ranked = {query: {hit.document: -float(rank) for rank, hit in enumerate(hits)} for query, hits in run.items()}
+    judged = {query: dict(grades) for query, grades in qrels.items()}
+    places = {query: place for place, query in enumerate(qrels)}
+    values = {name: np.zeros(len(places)) for name in MEASURES}
+    names = {measured: name for name, measured in MEASURES.items()}
+    for result in ir_measures.iter_calc(list(MEASURES.values()), judged, ranked):
+        values[names[result.measure]][places[result.query_id]] = result.value
+    return values
+
+
+def estimate(values: NDArray[np.float64]) -> Estimate:
+    """Mean and interval. For a difference of two rankers give the differences a query (a paired bootstrap)."""
+    draws = np.random.default_rng(_SEED).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
+    return Estimate(float(values.mean()), float(low), float(high))

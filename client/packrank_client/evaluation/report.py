@@ -1,0 +1,77 @@
+"""What an evaluation found, as Markdown for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from packrank_client.evaluation.measures import MEASURES, Estimate, Values, estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rankings of the same queries: before and after, with the paired difference."""
+
+    title: str
+    queries: int
+    before: dict[str, Estimate]
+    after: dict[str, Estimate]
+    gain: dict[str, Estimate]
+
+
+def compare(title: str, before: Values, after: Values) -> Comparison:
+    """Estimates of each measure and of its paired difference."""
+    return Comparison(
+        title,
+        len(next(iter(before.values()))),
+        {name: estimate(before[name]) for name in MEASURES},
+        {name: estimate(after[name]) for name in MEASURES},
+        {name: estimate(after[name] - before[name]) for name in MEASURES},
+    )
+
+
+def compare_by_language(
+    title: str, queries: Sequence[str], languages: Mapping[str, str], before: Values, after: Values
+) -> list[Comparison]:
+    """One comparison a language where the queries say theirs and there is more than one."""
+    names = sorted(set(languages.values()))
+    if len(names) < 2:
+        return []
+    found = []
+    for language in names:
+        places = np.array([place for place, query in enumerate(queries) if languages.get(query) == language])
+        chosen = [{name: values[places] for name, values in each.items()} for each in (before, after)]
+        found.append(compare(f"{title} [{language}]", *chosen))
+    return found
+
+
+def markdown(comparisons: Sequence[Comparison], before: str, after: str) -> str:
+    """A table a measure. An interval of the gain without 0 is marked: that gain is not chance."""
+    blocks = []
+    for name in MEASURES:
+        rows = [
+            f"| {name} | queries | {before} | {after} | gain |",
+            "|---|---:|---|---|---|",
+        ]
+        for each in comparisons:
+            gain = each.gain[name]
+            sure = " *" if gain.low > 0 or gain.high < 0 else ""
+            rows.append(
+                f"| {each.title} | {each.queries} | {_interval(each.before[name])} | {_interval(each.after[name])} "
+                f"| {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}){sure} |"
+            )
+        blocks.append("\n".join(rows))
+    note = "Means with 95 % bootstrap intervals over queries; * marks a gain or loss whose interval leaves out 0."
+    return "\n\n".join([*blocks, note]) + "\n"
+
+
+def record(comparisons: Sequence[Comparison], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for programs."""
+    return {"settings": dict(settings), "results": [asdict(each) for each in comparisons]}
+
+
+def _interval(value: Estimate) -> str:
+    return f"{value.mean:.3f} ({value.low:.3f} to {value.high:.3f})"

@@ -1,0 +1,49 @@
+"""Rankings of many queries, and TREC's file format for them: `query Q0 document rank score tag`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from packrank_client.evaluation.errors import EvaluationError
+
+
+class Hit(NamedTuple):
+    """A document and what a ranker thinks of it; higher is better."""
+
+    document: str
+    score: float
+
+
+Run = Mapping[str, Sequence[Hit]]
+"""Hits by query, best first."""
+
+
+def write_run(run: Run, path: Path, tag: str) -> None:
+    """Write a run. The scores are written in full, so that the order survives."""
+    lines = [
+        f"{query} Q0 {hit.document} {rank} {hit.score!r} {tag}\n"
+        for query, hits in run.items()
+        for rank, hit in enumerate(hits, start=1)
+    ]
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text("".join(lines), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_run(path: Path, depth: int) -> dict[str, list[Hit]]:
+    """The `depth` best hits of every query of a TREC run, in the order of their scores, as trec_eval does."""
+    if not path.is_file():
+        raise EvaluationError(f"{path} is not a file: give a TREC run.")
+    found: dict[str, list[Hit]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            query, _, document, _, score, _ = fields
+            found.setdefault(query, []).append(Hit(document, float(score)))
+        except ValueError:
+            raise EvaluationError(f"{path}:{number}: not `query Q0 document rank score tag`.") from None
+    return {query: sorted(hits, key=lambda hit: -hit.score)[:depth] for query, hits in found.items()}
