@@ -7,6 +7,8 @@ import shlex
 import subprocess
 from dataclasses import fields
 
+import pytest
+
 from packrank_gateway.errors import ERRORS, Dialect
 from packrank_gateway.settings import Settings
 from tests.repository import ROOT
@@ -14,6 +16,7 @@ from tests.repository import ROOT
 from .running_gateway import RunningGateway
 
 PAGE = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COLUMNS = (Dialect.NIM, Dialect.COHERE, Dialect.VLLM, Dialect.TEI)
 
 
@@ -43,11 +46,12 @@ def test_every_path_answers(gateway: RunningGateway) -> None:
     assert paths <= set(document)
 
 
-def test_the_curl_command_works(gateway: RunningGateway) -> None:
-    (command,) = [line[2:] for line in PAGE.splitlines() if line.startswith("$ curl")]
+@pytest.mark.parametrize(("page", "answer"), [(PAGE, '"rankings"'), (README, '"relevance_score"')])
+def test_the_curl_command_works(page: str, answer: str, gateway: RunningGateway) -> None:
+    (command,) = [line[2:] for line in page.splitlines() if line.startswith("$ curl")]
     words = shlex.split(command.replace("http://localhost:8080", gateway.url))
     done = subprocess.run([*words, "--silent", "--fail"], capture_output=True, text=True, check=True)
-    assert '"rankings"' in done.stdout
+    assert answer in done.stdout
 
 
 def test_links_lead_somewhere() -> None:
