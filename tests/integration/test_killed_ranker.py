@@ -67,11 +67,20 @@ def rerank_patiently(endpoint: str, attempts: int = 600) -> list[int]:
     pytest.fail("the server never answered")
 
 
+def server_of(process: subprocess.Popen[bytes]) -> int:
+    (server_pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(server_pid)
+
+
 def test_serve_comes_back_after_its_ranker_died(served: tuple[subprocess.Popen[bytes], str]) -> None:
     process, endpoint = served
     ranking = rerank_patiently(endpoint)
-    (server_pid,) = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-    killed = ranker_stub(server_pid)
+    first_server = server_of(process)
+    killed = ranker_stub(first_server)
     os.kill(killed, signal.SIGKILL)
+    for _ in range(600):
+        if killed not in stub_processes(first_server):
+            break
+        signal.sigtimedwait([], 0.1)
     assert rerank_patiently(endpoint) == ranking
-    assert not Path(f"/proc/{killed}").exists()
+    assert server_of(process) != first_server
