@@ -40,8 +40,7 @@ class Thresholds:
 
 
 # fp16 keeps 11 significant bits, bf16 8: parity_gate.py's shares for the largest, a quarter of it for the mean. fp8
-# keeps 4 and is allowed five times bf16's share, which the stand-in model does not keep (docs/gpu.md). To be judged
-# anew on a trained ranker.
+# keeps 4 and is allowed five times bf16's share; docs/gpu.md has what each precision costs the demo ranker.
 THRESHOLDS = {
     "fp16": Thresholds(max_share=5e-3, mean_share=1.25e-3, kendall_tau=0.99, top_overlap=0.8),
     "bf16": Thresholds(max_share=4e-2, mean_share=1e-2, kendall_tau=0.97, top_overlap=0.8),
