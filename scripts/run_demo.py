@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild, read_build_record
+from packrank_backend.server_arguments import add_port_arguments, ports_from
 from packrank_backend.tritonserver import Ports, ServerStartError, TritonServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,14 +21,11 @@ LOG = Path(".cache", "tritonserver.log")
 
 def main() -> int:
     """Command line."""
-    defaults = Ports()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--http-port", type=int, default=defaults.http)
-    parser.add_argument("--grpc-port", type=int, default=defaults.grpc)
-    parser.add_argument("--metrics-port", type=int, default=defaults.metrics)
+    add_port_arguments(parser)
     options = parser.parse_args()
-    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
-    url = [] if ports.grpc == defaults.grpc else ["--url", f"localhost:{ports.grpc}"]
+    ports = ports_from(options)
+    url = [] if ports.grpc == Ports().grpc else ["--url", f"localhost:{ports.grpc}"]
     command = [".venv/bin/rerank", *url, QUERY, str(PASSAGES)]
     repository = ROOT / "model_repository"
     try:

@@ -12,7 +12,8 @@ from types import FrameType
 
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.serve import serve
-from packrank_backend.tritonserver import Ports, ServerStartError, require_free_port
+from packrank_backend.server_arguments import add_port_arguments, ports_from
+from packrank_backend.tritonserver import ServerStartError, require_free_port
 
 
 class GatewayProcess:
@@ -47,17 +48,14 @@ class GatewayProcess:
 
 def main() -> int:
     """Command line of `make serve`."""
-    defaults = Ports()
     parser = argparse.ArgumentParser(prog="make serve", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--config-name", default="cpu", help="named config of the ranker")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, default=8080, help="of the gateway")
-    parser.add_argument("--http-port", type=int, default=defaults.http, help="of tritonserver, like the next two")
-    parser.add_argument("--grpc-port", type=int, default=defaults.grpc)
-    parser.add_argument("--metrics-port", type=int, default=defaults.metrics)
+    add_port_arguments(parser)
     options = parser.parse_args()
-    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
+    ports = ports_from(options)
     try:
         require_free_port(options.host, options.port, "GATEWAY_PORT")
     except ServerStartError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from packrank_backend.build_record import StaleBuild, read_build_record
+from packrank_backend.server_arguments import add_port_arguments, ports_from
 from packrank_backend.tritonserver import Ports, ServerStartError, TritonServer
 
 CHECK_INTERVAL_S = 1.0
@@ -30,14 +31,11 @@ def serve(repository: Path, *, config_name: str, host: str, ports: Ports, stoppi
 
 def main() -> int:
     """Command line of `make serve`."""
-    defaults = Ports()
     parser = argparse.ArgumentParser(prog="make serve", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--config-name", default="cpu", help="named config of the ranker")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
-    parser.add_argument("--http-port", type=int, default=defaults.http)
-    parser.add_argument("--grpc-port", type=int, default=defaults.grpc)
-    parser.add_argument("--metrics-port", type=int, default=defaults.metrics)
+    add_port_arguments(parser)
     options = parser.parse_args()
     stopping = threading.Event()
 
@@ -46,7 +44,7 @@ def main() -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
+    ports = ports_from(options)
     try:
         serve(options.repository, config_name=options.config_name, host=options.host, ports=ports, stopping=stopping)
     except (ServerStartError, StaleBuild) as error:
