@@ -35,7 +35,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
+.PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
 .PHONY: demo-ranker
 
 help: ## list the targets
@@ -141,6 +141,9 @@ setup:
 
 setup-gateway:
 	@$(PYTHON) scripts/setup_environment.py --gateway
+
+setup-bench:
+	@$(PYTHON) scripts/setup_environment.py --bench
 
 setup-test:
 	@$(PYTHON) scripts/setup_environment.py --test

@@ -12,7 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 UV = "0.13.9"
-WITH_DEPENDENCIES = ("serve", "gateway", "test", "clients")  # in this order: each is constrained by one before it
+# in this order: each is constrained by one before it
+WITH_DEPENDENCIES = ("serve", "gateway", "bench", "test", "clients")
 ALONE = ("tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx")
 
 

@@ -1,6 +1,6 @@
-"""Creates the environment of `make run` (.venv), `make serve` (--gateway), `make test` (--test), and those apart.
+"""Creates the environment of `make run` (.venv), with more of it for other targets, and those apart.
 
-    python3 scripts/setup_environment.py [--gateway] [--test] [--clients] [--torch] [--training]
+    python3 scripts/setup_environment.py [--gateway] [--bench] [--test] [--clients] [--torch] [--training]
 
 A second call does nothing until a lock, a pyproject.toml, the Python or the project's place changes.
 Afterwards .venv/libpython/ holds the libpython that Triton's Python backend loads.
@@ -41,8 +41,13 @@ class Kind:
 KINDS = {
     "serve": Kind(".venv", ["serve.lock", "tritonserver.lock"], [], ["serve"], 750),
     "gateway": Kind(".venv", ["gateway.lock", "tritonserver.lock"], [], ["serve", "gateway"], 800),
+    "bench": Kind(".venv", ["bench.lock", "tritonserver.lock"], [], ["serve", "bench"], 850),
     "test": Kind(
-        ".venv", ["test.lock", "tritonserver.lock", "tensorrt-rtx.lock"], [], ["serve", "gateway", "test"], 1550
+        ".venv",
+        ["test.lock", "tritonserver.lock", "tensorrt-rtx.lock"],
+        [],
+        ["serve", "gateway", "bench", "test"],
+        1600,
     ),
     "clients": Kind(".venv-clients", ["clients.lock"], [], ["clients"], 2000),
     "torch": Kind(".venv-torch", ["test.lock"], ["torch.txt"], ["torch"], 2000),
@@ -194,12 +199,13 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gateway", action="store_true", help="with what the HTTP gateway needs, in .venv")
+    parser.add_argument("--bench", action="store_true", help="with what plots need, in .venv")
     parser.add_argument("--test", action="store_true", help="with what the tests and checks need, in .venv")
     parser.add_argument("--clients", action="store_true", help="other people's clients, in .venv-clients")
     parser.add_argument("--torch", action="store_true", help="with torch, in .venv-torch: up to several GB")
     parser.add_argument("--training", action="store_true", help="with torch and e5, in .venv-training")
     arguments = parser.parse_args()
-    kinds = ("gateway", "test", "clients", "torch", "training")
+    kinds = ("gateway", "bench", "test", "clients", "torch", "training")
     wanted = [name for name in kinds if vars(arguments)[name]] or ["serve"]
     try:
         for name in wanted:
