@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.serve import serve
@@ -61,20 +60,22 @@ def main() -> int:
     except ServerStartError as error:
         print(f"make serve: {error}", file=sys.stderr)
         return 1
+    told_to_stop = threading.Event()
+    # before anything is started, so that a signal leaves nothing behind
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _signal, _frame: told_to_stop.set())
     gateway = GatewayProcess(
         host=options.host,
         port=options.port,
         grpc_port=options.grpc_port,
         model_directory=options.repository / "tokenizer" / "1",
     )
-    told_to_stop = threading.Event()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        told_to_stop.set()
+    def stop_when_told() -> None:
+        told_to_stop.wait()
         gateway.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    threading.Thread(target=stop_when_told, daemon=True).start()
     print(f"the gateway listens on http://{options.host}:{options.port} and is ready once the server is.", flush=True)
     try:
         serve(

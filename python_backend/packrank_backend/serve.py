@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -11,22 +12,26 @@ from types import FrameType
 
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_backend.server_arguments import add_port_arguments, ports_from
-from packrank_backend.tritonserver import Ports, ServerStartError, TritonServer
+from packrank_backend.tritonserver import Ports, ServerStartError, StartInterrupted, TritonServer
 
 CHECK_INTERVAL_S = 1.0
 
 
 def serve(repository: Path, *, config_name: str, host: str, ports: Ports, stopping: threading.Event) -> None:
-    """Serve until `stopping` is set. Raises ServerStartError when the server cannot be started at all."""
+    """Serve until `stopping` is set, be the server ready by then or not.
+
+    Raises ServerStartError when the server cannot be started at all.
+    """
     notice = read_build_record(repository / "tokenizer" / "1").notice
-    while not stopping.is_set():
-        with TritonServer(repository, config_name=config_name, host=host, ports=ports) as server:
-            print(f"serving on {server.grpc_endpoint} (gRPC) and {host}:{ports.http} (HTTP). {notice}", flush=True)
-            while not stopping.wait(CHECK_INTERVAL_S):
-                failure = server.failure()
-                if failure:
-                    print(f"serve: {failure}: starting tritonserver again.", file=sys.stderr, flush=True)
-                    break
+    with contextlib.suppress(StartInterrupted):
+        while not stopping.is_set():
+            with TritonServer(repository, config_name=config_name, host=host, ports=ports, stopping=stopping) as server:
+                print(f"serving on {server.grpc_endpoint} (gRPC) and {host}:{ports.http} (HTTP). {notice}", flush=True)
+                while not stopping.wait(CHECK_INTERVAL_S):
+                    failure = server.failure()
+                    if failure:
+                        print(f"serve: {failure}: starting tritonserver again.", file=sys.stderr, flush=True)
+                        break
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ EXIT_TIMEOUT_S = 30
 
 class ServerStartError(Exception):
     """The server cannot be started; the message says why and what to do."""
+
+
+class StartInterrupted(Exception):
+    """Whoever starts the server was told to stop before it was ready; nothing of it is left."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class TritonServer:
     `config_name` picks `configs/<name>.pbtxt` where a model has one (--model-config-name). Log lines go to `log`,
     or to this process's stderr. Without the batching strategy's library the ranker merges no requests, which is said
     on stderr. Raises ServerStartError when a port is taken, no server is installed, or the server stops before it is
-    ready.
+    ready, and StartInterrupted when `stopping` is set before that.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class TritonServer:
         ports: Ports | None = None,
         log: Path | None = None,
         ready_timeout_s: float = 300.0,
+        stopping: threading.Event | None = None,
     ) -> None:
         self.repository = repository
         self.host = host
@@ -80,6 +86,7 @@ class TritonServer:
         self._config_name = config_name
         self._log = log
         self._ready_timeout_s = ready_timeout_s
+        self._stopping = stopping or threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._stubs: dict[int, str] = {}
 
@@ -188,7 +195,8 @@ class TritonServer:
                 raise ServerStartError(f"tritonserver stopped while starting.{self._log_tail()}")
             if self._is_ready():
                 return
-            time.sleep(0.05)
+            if self._stopping.wait(0.05):
+                raise StartInterrupted("told to stop before the server was ready.")
         raise ServerStartError(f"tritonserver was not ready within {self._ready_timeout_s:.0f} s.{self._log_tail()}")
 
     def _is_ready(self) -> bool:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ import pytest
 
 from packrank_backend.tritonserver import Ports, free_ports
 from packrank_gateway.errors import Dialect
+from tests.repository import copied_repository
 
 from .running_gateway import PATHS, body_of
 
@@ -50,18 +51,31 @@ class Served:
         text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in text.split()]
 
+    def wait_for_log(self, words: str, attempts: int = 1200) -> None:
+        for _ in range(attempts):
+            if words in self.log():
+                return
+            signal.sigtimedwait([], 0.1)
+        pytest.fail(f"never logged {words!r}: {self.log()}")
+
     def log(self) -> str:
         return self._log.read_text()
 
 
-@pytest.fixture
-def served(repository: Path, tmp_path: Path) -> Iterator[Served]:
-    running = Served(repository, tmp_path / "log")
+@contextmanager
+def serving(repository: Path, log: Path) -> Iterator[Served]:
+    running = Served(repository, log)
     try:
         yield running
     finally:
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(90)
+
+
+@pytest.fixture
+def served(repository: Path, tmp_path: Path) -> Iterator[Served]:
+    with serving(repository, tmp_path / "log") as running:
+        yield running
 
 
 def is_free(port: int) -> bool:
@@ -101,6 +115,20 @@ def test_sigterm_loses_no_request_under_way(served: Served) -> None:
     assert [answer.partition(b"\r\n")[0] for answer in answers] == [b"HTTP/1.1 200 OK"] * requests
     assert all(len(json.loads(answer.partition(b"\r\n\r\n")[2])["results"]) == passages for answer in answers)
     assert served.process.wait(60) == 0, served.log()
+    assert_nothing_left(served.ports, served.port, children)
+
+
+def test_sigterm_ends_a_start_that_takes_minutes(repository: Path, tmp_path: Path) -> None:
+    slow = copied_repository(repository, tmp_path / "slow")
+    model = slow / "ranker" / "1" / "model.py"
+    model.write_text(f"import time; time.sleep(120)\n{model.read_text()}")
+    with serving(slow, tmp_path / "log") as served:
+        served.wait_for_log("loading: ranker:1")
+        children = served.children()
+        assert len(children) == 2
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(60) == 0, served.log()
+    assert "Traceback" not in served.log()
     assert_nothing_left(served.ports, served.port, children)
 
 
