@@ -36,7 +36,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
 .PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
-.PHONY: demo-ranker
+.PHONY: demo-ranker bench-overhead
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running 
 
 perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
 	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+
+bench-overhead: setup $(BUILT) $(STRATEGY) ## the ensemble over gRPC against the bare ranker in process, and the time of every step
+	@$(PY) -m benchmarks.overhead
 
 bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
 	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"

@@ -19,8 +19,9 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from benchmarks.machine import machine
-from benchmarks.perf import markdown_table, sweep
+from benchmarks.perf import sweep
 from benchmarks.perf_analyzer import PerfAnalyzerError
+from benchmarks.report import markdown_table
 from benchmarks.workload import mixed_questions, uniform_questions
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_backend.engine_record import configured_plan, read_engine_record

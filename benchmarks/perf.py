@@ -18,6 +18,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from benchmarks.machine import machine
 from benchmarks.perf_analyzer import LoadResult, PerfAnalyzerError, run_perf_analyzer
+from benchmarks.report import markdown_table
 from benchmarks.step_statistics import STEPS, StepStatistics, read_statistics
 from benchmarks.workload import mixed_questions, perf_analyzer_data
 from packrank_backend.build_record import StaleBuild, read_build_record
@@ -123,17 +124,6 @@ def sweep_row(
         row[f"{name} compute ms"] = round(step.compute_ms, 2)
     row["ranker requests/run"] = round(steps["ranker"].requests_per_execution, 2)
     return row
-
-
-def markdown_table(rows: Sequence[dict[str, float]], columns: Sequence[str]) -> str:
-    """The given columns of the rows as a Markdown table that lines up."""
-    cells = [list(columns), *([f"{row[column]:g}" for column in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-    return "\n".join(lines)
 
 
 def _heading(endpoint: str, requests: int, *, local: bool) -> str:

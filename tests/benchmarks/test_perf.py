@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import perf
-from benchmarks.perf import markdown_table, sweep_row
+from benchmarks.perf import sweep_row
 from benchmarks.perf_analyzer import LoadResult, PerfAnalyzerError, run_perf_analyzer
 from benchmarks.step_statistics import STEPS, StepStatistics
 from packrank_backend.tritonserver import TritonServer, free_ports
@@ -29,11 +29,6 @@ def test_a_row_has_rates_of_pairs_and_tokens_and_times_of_every_step() -> None:
     assert [row[f"{step} queue ms"] for step in STEPS] == [2.0] * 3
     assert [row[f"{step} compute ms"] for step in STEPS] == [3.0] * 3
     assert row["ranker requests/run"] == 2.0
-
-
-def test_the_table_lines_up() -> None:
-    rows: list[dict[str, float]] = [{"a": 1, "b": 2.5, "c": 0}, {"a": 10, "b": 3, "c": 0}]
-    assert markdown_table(rows, ["a", "b"]) == "|  a |   b |\n|---:|----:|\n|  1 | 2.5 |\n| 10 |   3 |"
 
 
 def test_the_real_perf_analyzer_drives_the_ensemble(

@@ -1,0 +1,35 @@
+import numpy as np
+
+from benchmarks.local_ensemble import merged
+from benchmarks.overhead import Compared, rows, step_rows
+from benchmarks.step_statistics import StepStatistics
+from packrank_backend.packing import PackedPairs
+
+LIMITS = {"max_batch_tokens": 100, "max_batch_pairs": 4, "max_batch_frames": 120}
+
+
+def request(*lengths: int) -> PackedPairs:
+    return PackedPairs(np.zeros(sum(lengths), np.int32), np.array(lengths, np.int32))
+
+
+def test_requests_merge_as_long_as_every_limit_holds() -> None:
+    requests = [request(40), request(40), request(30), request(1, 1, 1), request(1), request(200), request(50, 9)]
+    batches = [[part.seq_lens.tolist() for part in batch] for batch in merged(requests, LIMITS)]
+    assert batches == [
+        [[40], [40]],  # with 30 more: 110 tokens
+        [[30], [1, 1, 1]],  # 4 pairs x 30 = 120 frames; a fifth pair is over two limits
+        [[1]],
+        [[200]],  # over a limit by itself: alone
+        [[50, 9]],
+    ]
+
+
+def test_rows_have_the_median_of_each_rounds_own_ratio_and_difference() -> None:
+    steps = {"ranker": StepStatistics(requests=4, executions=2, queue_ns=8_000_000, compute_ns=12_000_000)}
+    saturated = Compared([90.0, 80.0, 190.0], [100.0, 100.0, 200.0], steps)
+    alone = Compared([12.0, 13.0, 30.0], [10.0, 10.0, 26.0], steps)
+    first, second = rows(saturated, alone)
+    assert (first["ensemble"], first["bare ranker"], first["overhead"]) == (90, 100, "10.0 %")
+    assert (second["ensemble"], second["bare ranker"], second["overhead"]) == (13.0, 10.0, "+3.00 ms")
+    (row,) = step_rows({"saturated": saturated})
+    assert (row["queue ms"], row["compute ms"], row["requests/run"]) == (2.0, 3.0, 2.0)
