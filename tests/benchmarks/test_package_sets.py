@@ -2,7 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.package_sets import first_characters, manual_page, shuffled, write_set
+import pytest
+
+from benchmarks.package_sets import (
+    ARTICLES,
+    ARTICLES_ASKED,
+    DECLARATIONS,
+    declaration,
+    first_characters,
+    manual_page,
+    shuffled,
+    write_declaration,
+    write_set,
+)
 from packrank_client.evaluation.dataset import read_dataset
 
 ROFF = r""".\" a comment
@@ -39,3 +51,42 @@ def test_what_is_written_is_what_the_evaluation_reads(tmp_path: Path) -> None:
     dataset = read_dataset(tmp_path / "set")
     assert (dataset.queries, dataset.corpus) == ({"q": "what?"}, {"a": "this", "b": "それ"})
     assert (dataset.qrels, dataset.languages) == ({"q": {"b": 1}}, {"q": "ja"})
+
+
+def write_articles(directory: Path, file: str, articles: int = ARTICLES) -> None:
+    parts = [
+        f'<article data-number="{number}">\n<h2>Article</h2>\n<p>All &amp; {file}</p>\n<p>{number}</p></article>'
+        for number in range(1, articles + 1)
+    ]
+    directory.mkdir(exist_ok=True)
+    (directory / f"{file}.html").write_text("<header><h2>Preamble</h2></header>" + "\n".join(parts), encoding="utf-8")
+
+
+def test_an_article_is_sought_among_all_of_the_other_language(tmp_path: Path) -> None:
+    for file in ("eng", *DECLARATIONS.values()):
+        write_articles(tmp_path / "declaration", file)
+    write_declaration(tmp_path, tmp_path / "set")
+    dataset = read_dataset(tmp_path / "set")
+    assert len(dataset.queries) == len(DECLARATIONS) * ARTICLES_ASKED
+    assert len(dataset.corpus) == (len(DECLARATIONS) + 1) * ARTICLES
+    assert set(dataset.languages.values()) == DECLARATIONS.keys()
+    directions = set()
+    for query, text in dataset.queries.items():
+        asked, number, _, found = query.split("-")
+        directions.add(asked == "en")
+        assert {asked, found} == {"en", dataset.languages[query]}
+        assert text == dataset.corpus[f"{asked}-{number}"]
+        assert dataset.qrels[query] == {f"{found}-{number}": 1}
+        assert sorted(dataset.candidates[query]) == sorted(f"{found}-{each}" for each in range(1, ARTICLES + 1))
+    assert directions == {True, False}
+
+
+def test_articles_lose_their_heading_and_their_markup(tmp_path: Path) -> None:
+    write_articles(tmp_path, "fin")
+    assert declaration(tmp_path / "fin.html")[2] == "All & fin 2"
+
+
+def test_a_declaration_with_other_articles_is_refused(tmp_path: Path) -> None:
+    write_articles(tmp_path, "fin", articles=29)
+    with pytest.raises(ValueError, match="fin.html has other articles than the 30"):
+        declaration(tmp_path / "fin.html")

@@ -1,13 +1,14 @@
 """A retrieval data set in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
 
-The same files as JSON lines (qrels/<split>.jsonl, as MTEB publishes them) and TREC's four-column qrels are read too.
+The same files as JSON lines (qrels/<split>.jsonl, as MTEB publishes them) and TREC's four-column qrels are read too. So
+is what MTEB's reranking tasks have in addition: top_ranked/<split>.jsonl, the candidates of each query.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Dataset:
     corpus: dict[str, str]
     qrels: dict[str, dict[str, int]]
     languages: dict[str, str]  # of the queries that say theirs
+    candidates: dict[str, list[str]] = field(default_factory=dict)  # of the queries that come with them
 
 
 def read_dataset(directory: Path, split: str = "test") -> Dataset:
@@ -59,7 +61,23 @@ def read_dataset(directory: Path, split: str = "test") -> Dataset:
             f"{directory}: {len(unknown)} relevant documents are not in corpus.jsonl, the first is {unknown[0]!r}: "
             "the qrels belong to another corpus."
         )
-    return Dataset(directory.resolve().name, queries, corpus, judged, languages)
+    candidates = _read_candidates(directory / "top_ranked" / f"{split}.jsonl", queries, corpus)
+    return Dataset(directory.resolve().name, queries, corpus, judged, languages, candidates)
+
+
+def _read_candidates(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str]) -> dict[str, list[str]]:
+    """`{"query-id": ..., "corpus-ids": [...]}` a line; no file, no candidates."""
+    candidates: dict[str, list[str]] = {}
+    for place, record in _json_lines(path) if path.is_file() else ():
+        query, names = str(record.get("query-id")), record.get("corpus-ids")
+        if not isinstance(names, list):
+            raise EvaluationError(f'{place}: has no list "corpus-ids".')
+        unknown = [name for name in names if str(name) not in corpus]
+        if unknown:
+            raise EvaluationError(f"{place}: the candidate {unknown[0]!r} is not in corpus.jsonl.")
+        if query in queries:
+            candidates[query] = [str(name) for name in names]
+    return candidates
 
 
 def _read_qrels(directory: Path, split: str) -> dict[str, dict[str, int]]:

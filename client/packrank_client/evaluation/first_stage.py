@@ -1,4 +1,7 @@
-"""What fetches the candidates that are reranked: BM25 or an embeddings endpoint."""
+"""What fetches the candidates that are reranked: BM25 or an embeddings endpoint.
+
+Where a data set brings a query's candidates, the first stage puts all of them in its order and adds none.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import bm25s
 import numpy as np
@@ -31,7 +35,7 @@ def bm25_run(dataset: Dataset, depth: int, announce: Announce) -> dict[str, list
     for query, text in dataset.queries.items():
         tokens = _tokens([text])[0]
         scores = np.asarray(index.get_scores(tokens)) if tokens else np.zeros(len(names), np.float32)
-        run[query] = _best(names, scores, depth)
+        run[query] = _best(names, scores, depth, dataset.candidates.get(query))
     return run
 
 
@@ -45,13 +49,19 @@ def embeddings_run(dataset: Dataset, depth: int, announce: Announce, url: str, m
     passages = _embed(url, model, "passage", list(dataset.corpus.values()), announce)
     queries = _embed(url, model, "query", list(dataset.queries.values()), announce)
     similarities = queries @ passages.T
-    return {query: _best(names, scores, depth) for query, scores in zip(dataset.queries, similarities, strict=True)}
+    return {
+        query: _best(names, scores, depth, dataset.candidates.get(query))
+        for query, scores in zip(dataset.queries, similarities, strict=True)
+    }
 
 
-def _best(names: Sequence[str], scores: NDArray[np.float32], depth: int) -> list[Hit]:
+def _best(names: Sequence[str], scores: NDArray[np.float32], depth: int, candidates: Sequence[str] | None) -> list[Hit]:
     """The best documents, ties in the order of the corpus. Unlike trec_eval's, the order does not depend on ids."""
-    order = np.argsort(-scores, kind="stable")[:depth]
-    return [Hit(names[place], float(scores[place])) for place in order]
+    ranked = (Hit(names[place], float(scores[place])) for place in np.argsort(-scores, kind="stable"))
+    if candidates is None:
+        return list(islice(ranked, depth))
+    among = set(candidates)
+    return [hit for hit in ranked if hit.document in among]
 
 
 def _tokens(texts: list[str]) -> list[list[str]]:

@@ -57,6 +57,23 @@ def test_languages_are_those_that_queries_say(tmp_path: Path) -> None:
     assert read_dataset(folder(tmp_path, queries=queries)).languages == {"q1": "de"}
 
 
+def rank(directory: Path, **line: object) -> Path:
+    (directory / "top_ranked").mkdir()
+    (directory / "top_ranked" / "test.jsonl").write_text(json.dumps(line) + "\n")
+    return directory
+
+
+def test_candidates_are_those_that_mteb_calls_top_ranked(tmp_path: Path) -> None:
+    directory = folder(tmp_path)
+    assert read_dataset(directory).candidates == {}
+    assert read_dataset(rank(directory, **{"query-id": "q1", "corpus-ids": ["d2"]})).candidates == {"q1": ["d2"]}
+
+
+def test_candidates_must_be_documents(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"top_ranked/test.jsonl:1: the candidate 'd9' is not in corpus.jsonl"):
+        read_dataset(rank(folder(tmp_path), **{"query-id": "q1", "corpus-ids": ["d1", "d9"]}))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

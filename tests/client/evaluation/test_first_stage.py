@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -70,6 +71,14 @@ def test_embeddings_are_asked_with_their_input_type_and_put_in_order() -> None:
     ]
     assert run["q1"][0].document == "d1"
     assert run["q1"][0].score == pytest.approx(1)
+
+
+def test_candidates_that_come_with_the_data_are_put_in_order_and_never_cut() -> None:
+    dataset = replace(DATASET, candidates={"q1": ["d3", "d2"]})
+    assert [hit.document for hit in bm25_run(dataset, 1, quiet)["q1"]] == ["d2", "d3"]
+    assert len(bm25_run(dataset, 1, quiet)["q2"]) == 1
+    with endpoint() as (url, _):
+        assert {hit.document for hit in embeddings_run(dataset, 1, quiet, url, "e5")["q1"]} == {"d2", "d3"}
 
 
 def test_the_key_is_sent_as_a_bearer_token(monkeypatch: pytest.MonkeyPatch) -> None:
