@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -15,6 +16,10 @@ from packrank_client.call import Dispatch, RerankCall
 from packrank_client.limits import TOKENIZER_MODEL
 from packrank_client.question import Question, question_from_arguments
 from packrank_client.results import RerankResult
+
+# (endpoint, pairs) -> what is entered around one gRPC call; pairs: 0 when the call looks up the limits. Its value are
+# headers of that call, beside the client's: lower-case names, as gRPC wants them.
+AroundCall: TypeAlias = Callable[[str, int], AbstractContextManager[Mapping[str, str]]]
 
 
 class AsyncRerankClient(ClientBase[InferenceServerClient]):
@@ -39,18 +44,15 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         return await self.rerank_question(question, timeout_s=timeout_s)
 
     async def rerank_question(
-        self, question: Question, *, timeout_s: float | None = None, headers: Mapping[str, str] | None = None
+        self, question: Question, *, timeout_s: float | None = None, around_call: AroundCall | None = None
     ) -> list[RerankResult]:
-        """As rerank, for arguments that have been checked (`packrank_client.question`).
-
-        `headers` go with this call only, beside the client's: lower-case names, as gRPC wants them.
-        """
+        """As rerank, for arguments that have been checked (`packrank_client.question`)."""
         call = self._begin(question, timeout_s)
         outstanding: dict[asyncio.Task[Any], Dispatch] = {}
         try:
             while not call.done:
                 for dispatch in call.next_dispatches():
-                    outstanding[asyncio.create_task(self._send(call, dispatch, headers or {}))] = dispatch
+                    outstanding[asyncio.create_task(self._send(call, dispatch, around_call))] = dispatch
                 finished, _ = await asyncio.wait(
                     outstanding, timeout=call.deadline.remaining_s(), return_when=asyncio.FIRST_COMPLETED
                 )
@@ -71,12 +73,14 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         self._limits = call.limits
         return call.results()
 
-    async def _send(self, call: RerankCall, dispatch: Dispatch, headers: Mapping[str, str]) -> Any:
-        connection = self._connection(dispatch.endpoint)
-        if dispatch.chunk is not None:
-            arguments = self._infer_arguments(call, dispatch.chunk)
-            return await connection.infer(**arguments | {"headers": arguments["headers"] | headers})
-        return await connection.get_model_config(TOKENIZER_MODEL, **self._call_options(call.deadline.remaining_s()))
+    async def _send(self, call: RerankCall, dispatch: Dispatch, around_call: AroundCall | None) -> Any:
+        connection, chunk = self._connection(dispatch.endpoint), dispatch.chunk
+        entered = around_call(self._endpoints[dispatch.endpoint], len(chunk or ())) if around_call else nullcontext({})
+        with entered as headers:
+            if chunk is None:
+                options = self._call_options(call.deadline.remaining_s(), headers)
+                return await connection.get_model_config(TOKENIZER_MODEL, **options)
+            return await connection.infer(**self._infer_arguments(call, chunk, headers))
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether at least one endpoint serves the model now. Raises Unauthorized."""

@@ -121,17 +121,19 @@ class ClientBase(Generic[Connection]):
     def _deadline(self, timeout_s: float | None) -> Deadline:
         return Deadline(self._timeout_s if timeout_s is None else timeout_s)
 
-    def _infer_arguments(self, call: RerankCall, chunk: Chunk) -> dict[str, Any]:
+    def _infer_arguments(
+        self, call: RerankCall, chunk: Chunk, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         return {
             "model_name": self._model,
             "inputs": request_inputs(call.question, chunk),
             "parameters": call.question.parameters,
-            **self._call_options(call.deadline.remaining_s()),
+            **self._call_options(call.deadline.remaining_s(), headers),
         }
 
-    def _call_options(self, timeout_s: float) -> dict[str, Any]:
+    def _call_options(self, timeout_s: float, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         # a copy: tritonclient hands the mapping to plugins
-        return {"headers": dict(self._headers), "client_timeout": timeout_s}
+        return {"headers": self._headers | dict(headers or {}), "client_timeout": timeout_s}
 
     def _readiness_options(self, deadline: Deadline, endpoint: int) -> dict[str, Any]:
         """An even share of the time left, so that a silent endpoint leaves the others theirs."""

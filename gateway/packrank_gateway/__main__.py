@@ -10,6 +10,7 @@ import uvicorn
 from packrank_gateway.app import create_app
 from packrank_gateway.observe import configure_logging
 from packrank_gateway.settings import SettingsError, settings_from
+from packrank_gateway.tracing import name_service
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
         print(f"packrank_gateway: {error}", file=sys.stderr)
         return 2
     configure_logging()
+    name_service()
     # one for each connection: 1,024, the usual soft limit, is few
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -22,6 +22,7 @@ from packrank_gateway.observe import Observe
 from packrank_gateway.record import record_of
 from packrank_gateway.request_body import RequestBody
 from packrank_gateway.settings import Settings
+from packrank_gateway.tracing import TELEMETRY
 
 _HTTP_KINDS = {
     404: ("not_found", "there is nothing at this path; GET /docs lists all."),
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=TELEMETRY,
     )
     app.state.gateway = gateway
     for part in (page, api_docs, nim, cohere, rerank_path, tei):

@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import Any
 
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from packrank_gateway.dialect_paths import dialect_of_path
@@ -17,6 +18,7 @@ from packrank_gateway.error_bodies import error_response
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.metrics import Metrics
 from packrank_gateway.record import RequestRecord, attach
+from packrank_gateway.tracing import describe_request
 
 log = logging.getLogger("packrank_gateway.requests")
 
@@ -38,10 +40,12 @@ class Observe:
             return
         record = RequestRecord(dialect_of_path(scope["path"]), _request_id(scope), trace_headers=_trace_headers(scope))
         attach(record, scope)
+        request_span = trace.get_current_span()
 
         async def send_with_facts(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
+                describe_request(request_span, _facts(record))
                 message["headers"] = [*message["headers"], *_fact_headers(record)]
             await send(message)
 

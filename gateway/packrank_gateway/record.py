@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from packrank_client.deadline import Deadline
 from packrank_gateway.errors import Dialect
+from packrank_gateway.tracing import span
 
 _KEY = "packrank.record"
 
@@ -37,10 +38,11 @@ class RequestRecord:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage, also one that fails."""
+        """Time a stage, also one that fails, and make it a span where the request is traced."""
         started_s = time.perf_counter()
         try:
-            yield
+            with span(name):
+                yield
         finally:
             self.stages_s[name] = time.perf_counter() - started_s
 

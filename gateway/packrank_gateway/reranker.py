@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
 from packrank_client.chunks import estimated_tokens
@@ -13,6 +14,7 @@ from packrank_client.question import question_from_arguments
 from packrank_gateway.admission import Admission
 from packrank_gateway.errors import GatewayError, error_from_client
 from packrank_gateway.record import RequestRecord
+from packrank_gateway.tracing import triton_call
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,9 @@ class Reranker:
                 tokens = [min(count, self._max_pair_tokens) for count in tokens]
             with self._admission.place(pairs=len(passages), tokens=sum(tokens)), record.stage("rerank"):
                 results = await self._client.rerank_question(
-                    question, timeout_s=record.deadline.remaining_s(), headers=record.trace_headers
+                    question,
+                    timeout_s=record.deadline.remaining_s(),
+                    around_call=partial(triton_call, caller=record.trace_headers),
                 )
         except RerankError as error:
             if isinstance(error, ServerFault | Unauthorized):

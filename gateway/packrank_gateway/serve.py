@@ -13,6 +13,7 @@ from packrank_backend.build_record import StaleBuild
 from packrank_backend.serve import serve
 from packrank_backend.server_arguments import add_port_arguments, ports_from
 from packrank_backend.tritonserver import ServerStartError, require_free_port
+from packrank_gateway.tracing import traces_are_on
 
 
 class GatewayProcess:
@@ -79,7 +80,12 @@ def main() -> int:
     print(f"the gateway listens on http://{options.host}:{options.port} and is ready once the server is.", flush=True)
     try:
         serve(
-            options.repository, config_name=options.config_name, host=options.host, ports=ports, stopping=gateway.ended
+            options.repository,
+            config_name=options.config_name,
+            host=options.host,
+            ports=ports,
+            stopping=gateway.ended,
+            traces=traces_are_on(),
         )
     except (ServerStartError, StaleBuild) as error:
         print(f"make serve: {error}", file=sys.stderr)

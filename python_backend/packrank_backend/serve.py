@@ -17,15 +17,25 @@ from packrank_backend.tritonserver import Ports, ServerStartError, StartInterrup
 CHECK_INTERVAL_S = 1.0
 
 
-def serve(repository: Path, *, config_name: str, host: str, ports: Ports, stopping: threading.Event) -> None:
-    """Serve until `stopping` is set, be the server ready by then or not.
+def serve(
+    repository: Path,
+    *,
+    config_name: str,
+    host: str,
+    ports: Ports,
+    stopping: threading.Event,
+    traces: bool = False,
+) -> None:
+    """Serve until `stopping` is set, be the server ready by then or not; `traces` as TritonServer's.
 
     Raises ServerStartError when the server cannot be started at all.
     """
     notice = read_build_record(repository / "tokenizer" / "1").notice
     with contextlib.suppress(StartInterrupted):
         while not stopping.is_set():
-            with TritonServer(repository, config_name=config_name, host=host, ports=ports, stopping=stopping) as server:
+            with TritonServer(
+                repository, config_name=config_name, host=host, ports=ports, stopping=stopping, traces=traces
+            ) as server:
                 print(f"serving on {server.grpc_endpoint} (gRPC) and {host}:{ports.http} (HTTP). {notice}", flush=True)
                 while not stopping.wait(CHECK_INTERVAL_S):
                     failure = server.failure()

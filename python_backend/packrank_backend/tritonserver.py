@@ -33,6 +33,9 @@ from packrank_backend.tensorrt_version import server_tensorrt_version
 # Triton waits this long for requests in flight once it is told to stop.
 EXIT_TIMEOUT_S = 30
 
+# rate=0: none but those whose caller traces them.
+_TRACE_FLAGS = ("--trace-config=mode=opentelemetry", "--trace-config=level=TIMESTAMPS", "--trace-config=rate=0")
+
 
 class ServerStartError(Exception):
     """The server cannot be started; the message says why and what to do."""
@@ -64,9 +67,10 @@ class TritonServer:
     """A running tritonserver, as a context manager: started on entry, ready when entered, stopped on exit.
 
     `config_name` picks `configs/<name>.pbtxt` where a model has one (--model-config-name). Log lines go to `log`,
-    or to this process's stderr. Without the batching strategy's library the ranker merges no requests, which is said
-    on stderr. Raises ServerStartError when a port is taken, no server is installed, or the server stops before it is
-    ready, and StartInterrupted when `stopping` is set before that.
+    or to this process's stderr. `traces` exports OpenTelemetry spans of the requests that come with a `traceparent`;
+    the OTEL_... variables say where to, and how. Without the batching strategy's library the ranker merges no requests,
+    which is said on stderr. Raises ServerStartError when a port is taken, no server is installed, or the server stops
+    before it is ready, and StartInterrupted when `stopping` is set before that.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class TritonServer:
         log: Path | None = None,
         ready_timeout_s: float = 300.0,
         stopping: threading.Event | None = None,
+        traces: bool = False,
     ) -> None:
         self.repository = repository
         self.host = host
@@ -87,6 +92,7 @@ class TritonServer:
         self._log = log
         self._ready_timeout_s = ready_timeout_s
         self._stopping = stopping or threading.Event()
+        self._trace_flags = _TRACE_FLAGS if traces else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._stubs: dict[int, str] = {}
 
@@ -133,6 +139,7 @@ class TritonServer:
             f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
             # every config is written out; a guessed one would hide a mistake
             "--disable-auto-complete-config",
+            *self._trace_flags,
         ]
         log: IO[bytes] | None = self._log.open("wb") if self._log else None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -70,11 +71,12 @@ def message_of(dialect: Dialect, response: httpx.Response) -> str:
 
 
 @contextmanager
-def running_gateway(*triton: str, **settings: Any) -> Iterator[RunningGateway]:
-    """A gateway on a free port in front of the given gRPC addresses."""
+def running_gateway(*triton: str, environment: Any = None, **settings: Any) -> Iterator[RunningGateway]:
+    """A gateway on a free port in front of the given gRPC addresses; `environment` is added to this process's."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "packrank_gateway", "--port=0", f"--triton={','.join(triton)}", *flags]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | (environment or {})
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         stderr = process.stderr
         assert stderr is not None
         running = RunningGateway(process, "", httpx.Client())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -18,13 +19,17 @@ from packrank_backend.tritonserver import Ports, free_ports
 from packrank_gateway.errors import Dialect
 from tests.repository import copied_repository
 
+from .otlp_receiver import otlp_receiver
 from .running_gateway import PATHS, body_of
+
+# the span of the gateway's call
+MODEL_INFER = "inference.GRPCInferenceService/ModelInfer"
 
 
 class Served:
     """The command, and where the gateway listens."""
 
-    def __init__(self, repository: Path, log: Path) -> None:
+    def __init__(self, repository: Path, log: Path, **environment: str) -> None:
         self.ports, self.port, self._log = free_ports(), free_ports().http, log
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
@@ -33,7 +38,7 @@ class Served:
             f"--metrics-port={self.ports.metrics}",
         ]
         with log.open("wb") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file)
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | environment)
 
     def wait_until_ready(self, attempts: int = 1200) -> None:
         with httpx.Client(base_url=self.url) as http:
@@ -61,6 +66,10 @@ class Served:
     def log(self) -> str:
         return self._log.read_text()
 
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(90)
+
 
 @contextmanager
 def serving(repository: Path, log: Path) -> Iterator[Served]:
@@ -68,8 +77,7 @@ def serving(repository: Path, log: Path) -> Iterator[Served]:
     try:
         yield running
     finally:
-        running.process.send_signal(signal.SIGTERM)
-        running.process.wait(90)
+        running.stop()
 
 
 @pytest.fixture
@@ -144,6 +152,25 @@ def test_when_the_gateway_dies_all_stops_and_says_so(served: Served) -> None:
     assert served.process.wait(60) == 1
     assert "the gateway ended with code -9" in served.log()
     assert_nothing_left(served.ports, served.port, children)
+
+
+def test_with_an_endpoint_for_traces_tritons_spans_join_the_gateways(repository: Path, tmp_path: Path) -> None:
+    steps = {"tokenizer", "ranker", "postprocessor"}
+    with otlp_receiver() as receiver:
+        served = Served(repository, tmp_path / "log", **receiver.environment)
+        try:
+            served.wait_until_ready()  # by inferences that nobody traces
+            body = body_of(Dialect.NIM, ["a private text"], "a private text")
+            assert httpx.post(served.url + PATHS[Dialect.NIM], json=body).status_code == 200
+            found = receiver.wait_for("POST /v1/ranking", MODEL_INFER, "InferRequest", "reranker", *steps)
+        finally:
+            served.stop()
+    assert {span.trace for span in receiver.spans} == {found["POST /v1/ranking"].trace}
+    assert found["InferRequest"].parent == found[MODEL_INFER].id
+    assert found["reranker"].parent == found["InferRequest"].id
+    assert {found[step].parent for step in steps} == {found["reranker"].id}
+    assert {found[step].service for step in steps} == {"triton-inference-server"}
+    assert b"private" not in b"".join(receiver.bodies)
 
 
 def test_a_taken_port_is_named_with_the_remedy(repository: Path) -> None:
