@@ -22,6 +22,10 @@ from packrank_client.results import RerankResult
 AroundCall: TypeAlias = Callable[[str, int], AbstractContextManager[Mapping[str, str]]]
 
 
+def _ignore(_answer: Any) -> None:
+    """What becomes of an answer beside its results: nothing."""
+
+
 class AsyncRerankClient(ClientBase[InferenceServerClient]):
     """Scores passages against a query; one client serves any number of tasks of one event loop."""
 
@@ -44,9 +48,17 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         return await self.rerank_question(question, timeout_s=timeout_s)
 
     async def rerank_question(
-        self, question: Question, *, timeout_s: float | None = None, around_call: AroundCall | None = None
+        self,
+        question: Question,
+        *,
+        timeout_s: float | None = None,
+        around_call: AroundCall | None = None,
+        on_answer: Callable[[Any], None] = _ignore,
     ) -> list[RerankResult]:
-        """As rerank, for arguments that have been checked (`packrank_client.question`)."""
+        """As rerank, for arguments that have been checked (`packrank_client.question`).
+
+        `on_answer` gets the InferResult of each part of the request.
+        """
         call = self._begin(question, timeout_s)
         outstanding: dict[asyncio.Task[Any], Dispatch] = {}
         try:
@@ -61,7 +73,10 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
                 for task in finished:
                     dispatch = outstanding.pop(task)
                     try:
-                        call.answered(dispatch, task.result())
+                        answer = task.result()
+                        call.answered(dispatch, answer)
+                        if dispatch.chunk is not None:
+                            on_answer(answer)
                     except InferenceServerException as error:
                         call.failed(dispatch, error.status(), error.message())
                     except asyncio.CancelledError:  # the channel was closed by another task

@@ -47,7 +47,7 @@ class Metrics:
         )
         self._stages = Histogram(
             "packrank_stage_duration_seconds",
-            "receive: the body; rerank: the ensemble, its queues included",
+            "receive: the body; rerank: the ensemble, its queues included; within it tokenise, and rank with its queue",
             ("stage",),
             buckets=_SECONDS,
             registry=self.registry,

@@ -87,11 +87,17 @@ def _fact_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
         "server-timing": ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in timings.items()),
     }
     if record.tokens:
-        # TEI's names, in TEI's milliseconds
-        headers |= {"x-compute-tokens": str(record.tokens), "x-total-time": str(round(timings["total"] * 1e3))}
+        # TEI's names, in TEI's milliseconds; its x-queue-time and x-inference-time are one stage here, `rank`
+        headers |= {"x-compute-tokens": str(record.tokens), "x-total-time": _milliseconds(timings["total"])}
+        if "tokenise" in timings:
+            headers["x-tokenization-time"] = _milliseconds(timings["tokenise"])
     if record.truncated:
         headers["x-truncated-passages"] = str(record.truncated)
     return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1e3))
 
 
 def _facts(record: RequestRecord) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class RequestRecord:
         finally:
             self.stages_s[name] = time.perf_counter() - started_s
 
+    def note_stage(self, name: str, seconds: float) -> None:
+        """A stage that somebody else has timed; of the parts of a request that was split, the longest counts."""
+        self.stages_s[name] = max(seconds, self.stages_s.get(name, 0.0))
+
     def elapsed_s(self) -> float:
         """Since the request's headers were read."""
         return time.perf_counter() - self.started_s

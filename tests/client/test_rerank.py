@@ -179,7 +179,7 @@ def test_the_deadline_cancels_every_chunk(make_client: MakeClient, server: Scrip
     server.script = server.hold
     client = make_client(server.address, max_passages=1, max_request_tokens=99)
     with pytest.raises(DeadlineExceeded):
-        client.rerank("q", ["a", "b", "c"], timeout_s=0.5)
+        client.rerank("q", ["a", "b", "c"], timeout_s=3)
     for _ in range(3):
         assert server.cancelled.acquire(timeout=30)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -69,11 +71,46 @@ def test_an_id_that_cannot_be_logged_is_replaced(fresh: RunningGateway, given: s
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
 
 
-def test_stage_timings_in_headers(fresh: RunningGateway) -> None:
-    timing = fresh.ask(Dialect.TEI).headers["server-timing"]
-    stages = dict(re.findall(r"(\w+);dur=([\d.]+)", timing))
-    assert list(stages) == ["receive", "rerank", "total"]
-    assert float(stages["receive"]) + float(stages["rerank"]) <= float(stages["total"])
+STAGES = ["receive", "tokenise", "rank", "rerank", "total"]
+
+
+def stages_ms(answer: httpx.Response) -> dict[str, float]:
+    found = re.findall(r"(\w+);dur=([\d.]+)", answer.headers["server-timing"])
+    return {stage: float(milliseconds) for stage, milliseconds in found}
+
+
+def test_stage_timings_in_headers_and_log(fresh: RunningGateway) -> None:
+    answer = fresh.ask(Dialect.TEI)
+    stages = stages_ms(answer)
+    assert list(stages) == STAGES
+    assert stages["receive"] + stages["rerank"] <= stages["total"]
+    assert answer.headers["x-tokenization-time"] == str(round(stages["tokenise"]))
+    assert answer.headers["x-total-time"] == str(round(stages["total"]))
+    line = logged(fresh, answer.headers["x-request-id"])
+    assert [line[f"{stage}_ms"] for stage in STAGES[:-1]] == [stages[stage] for stage in STAGES[:-1]]
+
+
+def test_each_of_merged_requests_has_its_own_times(server: TritonServer) -> None:
+    passages = [[" word" * 100 * (1 + number % 5)] * 2 for number in range(24)]
+    with running_gateway(server.grpc_endpoint) as gateway, ThreadPoolExecutor(len(passages)) as pool:
+        answers = list(pool.map(lambda texts: gateway.ask(Dialect.COHERE, texts), passages))
+    times = [stages_ms(answer) for answer in answers]
+    assert all(stages["tokenise"] > 0 and stages["rank"] > 0 for stages in times)
+    assert all(stages["tokenise"] + stages["rank"] <= stages["rerank"] for stages in times)
+    assert len({stages["rank"] for stages in times}) > 1
+
+
+def test_of_a_split_request_the_longest_part_counts(gateway: RunningGateway) -> None:
+    stages = stages_ms(gateway.ask(Dialect.COHERE, ["a"] * 600))
+    assert list(stages) == STAGES
+    assert max(stages["tokenise"], stages["rank"]) <= stages["rerank"]
+
+
+def test_an_ensemble_without_clocks_is_as_good() -> None:
+    with scripted_server() as triton, running_gateway(triton.address) as gateway:
+        answer = gateway.ask(Dialect.TEI)
+    assert list(stages_ms(answer)) == ["receive", "rerank", "total"]
+    assert "x-tokenization-time" not in answer.headers
 
 
 def test_metrics_count_what_happened(fresh: RunningGateway, server: TritonServer) -> None:
@@ -85,7 +122,8 @@ def test_metrics_count_what_happened(fresh: RunningGateway, server: TritonServer
     assert found["packrank_pairs_total", "nim"] == 2
     assert found["packrank_tokens_total", "nim"] == tokens
     assert found["packrank_truncated_passages_total", "nim"] == 1
-    assert found["packrank_stage_duration_seconds_count", "rerank"] == 1
+    for stage in ("tokenise", "rank", "rerank"):
+        assert found["packrank_stage_duration_seconds_count", stage] == 1
     assert found["packrank_pending_pairs", ""] == 0
     assert found["packrank_max_pending_pairs", ""] == 20_000
     for step in ("tokenise", "inference", "postprocess"):

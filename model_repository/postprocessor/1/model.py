@@ -1,17 +1,26 @@
-"""Triton's edge of the postprocessor: logits in, `packrank_backend.sigmoid`, scores out."""
+"""Triton's edge of the postprocessor: logits in, `packrank_backend.sigmoid`, scores out; and the time of each stage."""
+
+import time
 
 import triton_python_backend_utils as pb_utils
 
 from packrank_backend.sigmoid import sigmoid
+from packrank_backend.stage_times import stage_times_us
 from packrank_backend.triton_tensors import array_from_tensor, tensor_from_array
 
 
 class TritonPythonModel:
-    """logits FP32 [1, K] -> scores FP32 [1, K]."""
+    """logits FP32 [1, K], tokenised_ns INT64 [1, 2] -> scores FP32 [1, K], stage_times_us INT32 [1, 2]."""
 
     def execute(self, requests):
         """Turn each request's logits into scores."""
-        return [
-            pb_utils.InferenceResponse([tensor_from_array("scores", sigmoid(array_from_tensor(request, "logits")))])
-            for request in requests
-        ]
+        ranked_ns = time.monotonic_ns()
+        return [self._response(request, ranked_ns) for request in requests]
+
+    @staticmethod
+    def _response(request, ranked_ns):
+        scores = sigmoid(array_from_tensor(request, "logits"))
+        times = stage_times_us(array_from_tensor(request, "tokenised_ns"), ranked_ns)
+        return pb_utils.InferenceResponse(
+            [tensor_from_array("scores", scores), tensor_from_array("stage_times_us", times)]
+        )

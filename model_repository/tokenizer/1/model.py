@@ -1,5 +1,6 @@
 """Triton's edge of the tokenizer: tensors in, `packrank_backend.pairs`, tensors out."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
 class TritonPythonModel:
     """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], longest, and INT32 [1, K] each:
 
-    seq_lens, the tokens of each pair, and untruncated_token_counts, what they were before the pair was cut.
+    seq_lens, the tokens of each pair, and untruncated_token_counts, what they were before the pair was cut; and
+    tokenised_ns INT64 [1, 2], when this began and ended (time.monotonic_ns).
     """
 
     def initialize(self, args):
@@ -31,11 +33,13 @@ class TritonPythonModel:
 
     def execute(self, requests):
         """Tokenise all merged requests together; a refused one does not touch the others."""
+        began_ns = time.monotonic_ns()
         questions = [self._question(request) for request in requests]
         accepted = [question for question in questions if not isinstance(question, InvalidRequest)]
         encoded = iter(encode_questions(self.tokenizer, accepted, self.limits))
         answers = [q if isinstance(q, InvalidRequest) else next(encoded) for q in questions]
-        return [self._response(answer) for answer in answers]
+        tokenised_ns = np.array([began_ns, time.monotonic_ns()], np.int64)
+        return [self._response(answer, tokenised_ns) for answer in answers]
 
     @staticmethod
     def _question(request):
@@ -47,7 +51,7 @@ class TritonPythonModel:
             return error
 
     @staticmethod
-    def _response(answer):
+    def _response(answer, tokenised_ns):
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
         packed = pack(answer.ids)
@@ -56,5 +60,6 @@ class TritonPythonModel:
             "seq_lens": packed.seq_lens,
             "longest": packed.longest,
             "untruncated_token_counts": np.array(answer.untruncated_token_counts, np.int32),
+            "tokenised_ns": tokenised_ns,
         }
         return pb_utils.InferenceResponse([tensor_from_array(name, rows[None]) for name, rows in tensors.items()])
