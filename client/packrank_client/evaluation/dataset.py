@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from packrank_client.evaluation.errors import EvaluationError
 
@@ -63,6 +65,16 @@ def read_dataset(directory: Path, split: str = "test") -> Dataset:
         )
     candidates = _read_candidates(directory / "top_ranked" / f"{split}.jsonl", queries, corpus)
     return Dataset(directory.resolve().name, queries, corpus, judged, languages, candidates)
+
+
+def sample(dataset: Dataset, queries: int | None) -> Dataset:
+    """The data set with at most so many of its queries, the same every time, in their order; None: all of them."""
+    if queries is None or queries >= len(dataset.queries):
+        return dataset
+    places = np.sort(np.random.default_rng(0).choice(len(dataset.queries), queries, replace=False))
+    names = list(dataset.queries)
+    chosen = {names[place]: dataset.queries[names[place]] for place in places}
+    return replace(dataset, queries=chosen, qrels={name: dataset.qrels[name] for name in chosen})
 
 
 def _read_candidates(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str]) -> dict[str, list[str]]:

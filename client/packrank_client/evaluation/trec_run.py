@@ -32,8 +32,8 @@ def write_run(run: Run, path: Path, tag: str) -> None:
     draft.replace(path)
 
 
-def read_run(path: Path, depth: int) -> dict[str, list[Hit]]:
-    """The `depth` best hits of every query of a TREC run, in the order of their scores, as trec_eval does."""
+def read_run(path: Path, depth: int | None = None) -> dict[str, list[Hit]]:
+    """The `depth` best hits (all, by default) of every query of a TREC run, by their scores, as trec_eval does."""
     if not path.is_file():
         raise EvaluationError(f"{path} is not a file: give a TREC run.")
     found: dict[str, list[Hit]] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from packrank_client.evaluation.dataset import read_dataset
+from packrank_client.evaluation.dataset import Dataset, read_dataset, sample
 from packrank_client.evaluation.errors import EvaluationError
 
 CORPUS = [{"_id": "d1", "title": "Whey", "text": "is protein."}, {"_id": "d2", "title": "", "text": "Lima is a city."}]
@@ -72,6 +72,16 @@ def test_candidates_are_those_that_mteb_calls_top_ranked(tmp_path: Path) -> None
 def test_candidates_must_be_documents(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"top_ranked/test.jsonl:1: the candidate 'd9' is not in corpus.jsonl"):
         read_dataset(rank(folder(tmp_path), **{"query-id": "q1", "corpus-ids": ["d1", "d9"]}))
+
+
+def test_a_sample_is_always_the_same_and_keeps_the_order() -> None:
+    names = [f"q{number}" for number in range(20)]
+    dataset = Dataset("pets", {name: name for name in names}, {"d": "d"}, {name: {"d": 1} for name in names}, {})
+    few = sample(dataset, 5)
+    assert few == sample(dataset, 5)
+    assert list(few.queries) == list(few.qrels) == [name for name in names if name in few.queries]
+    assert len(few.queries) == 5
+    assert sample(dataset, 20) == sample(dataset, None) == dataset
 
 
 @pytest.mark.parametrize(
