@@ -46,7 +46,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
 .PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
-.PHONY: demo-ranker bench-overhead
+.PHONY: demo-ranker bench-overhead bench-load bench-scaling bench-memory bench-settings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,18 @@ perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny
 
 bench-overhead: setup $(BUILT) $(STRATEGY) ## the ensemble over gRPC against the bare ranker in process, and the time of every step
 	@$(PY) -m benchmarks.overhead
+
+bench-load: setup-test $(BUILT) $(STRATEGY) ## open-loop load up to twice the peak, over gRPC and through the gateway: [LOAD=<options>]
+	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.load "$$binary" $(LOAD)
+
+bench-scaling: setup-bench $(BUILT) $(STRATEGY) ## cost per token over passages and lengths, and what padding would waste
+	@$(PY) -m benchmarks.scaling
+
+bench-memory: setup-test $(BUILT) $(STRATEGY) ## memory of server and gateway: idle, under load, over 20,000 requests, in a burst
+	@$(PY) -m benchmarks.memory
+
+bench-settings: setup $(BUILT) $(STRATEGY) ## the CPU ranker's threads, limits and instances, each tried around the committed ones
+	@$(PY) -m benchmarks.settings
 
 bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
 	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,9 @@ MIXES: MappingProxyType[str, Callable[[int, int], Lengths]] = MappingProxyType(
 )
 
 
-def question_of_lengths(tokenizer: Tokenizer, lengths: Sequence[int] | Lengths, seed: int = 0) -> Question:
+def question_of_lengths(
+    tokenizer: Tokenizer, lengths: Sequence[int] | NDArray[np.integer[Any]], seed: int = 0
+) -> Question:
     """One question whose pairs, prompt and query included, have the given token counts; cutting may cost one or two.
 
     Every passage begins at another place of the same English text. A pair is never shorter than prompt and query.

@@ -15,7 +15,7 @@ class PerfAnalyzerError(Exception):
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What perf_analyzer reports for one concurrency; latencies are of whole requests."""
+    """What perf_analyzer reports for one load; latencies are of whole requests."""
 
     requests_per_s: float
     p50_ms: float
@@ -23,16 +23,30 @@ class LoadResult:
     p99_ms: float
 
 
-def run_perf_analyzer(binary: Path, endpoint: str, data: Path, *, requests: int, concurrency: int) -> LoadResult:
-    """Send `requests` requests of the input-data file over gRPC, `concurrency` at a time.
+def run_perf_analyzer(
+    binary: Path,
+    endpoint: str,
+    data: Path,
+    *,
+    requests: int,
+    concurrency: int | None = None,
+    requests_per_s: float | None = None,
+) -> LoadResult:
+    """Send `requests` requests of the input-data file over gRPC.
 
-    With as many requests as the file has steps, each step is sent once. Raises PerfAnalyzerError.
+    Either `concurrency` at a time, or at random times (Poisson), `requests_per_s` on average, whether answers have come
+    or not. With as many requests as the file has steps, each step is sent once. Raises PerfAnalyzerError.
     """
-    report = data.with_name(f"concurrency_{concurrency}.csv")
+    if requests_per_s is None:
+        report = data.with_name(f"concurrency_{concurrency}.csv")
+        load = ["--concurrency-range", str(concurrency)]
+    else:
+        report = data.with_name(f"rate_{requests_per_s:g}.csv")
+        load = ["--request-rate-range", f"{requests_per_s:g}", "--request-distribution", "poisson", "--async"]
     command = [
         *(str(binary), "-m", "reranker", "-u", endpoint, "-i", "grpc"),
         *("--input-data", str(data), "--request-count", str(requests)),
-        *("--concurrency-range", str(concurrency), "-f", str(report)),
+        *(*load, "-f", str(report)),
     ]
     # the libraries that a plain machine lacks lie beside the binary
     libraries = os.pathsep.join(filter(None, [str(binary.parent), os.environ.get("LD_LIBRARY_PATH")]))

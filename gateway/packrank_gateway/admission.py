@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from packrank_gateway.capacity import Capacity
 from packrank_gateway.errors import GatewayError
+
+# Of the time that is left; the rest is for what the estimate does not know, such as merged requests that end together.
+WAIT_SHARE = 0.8
 
 
 @dataclass
@@ -28,10 +33,14 @@ class Admission:
     def __init__(self, limit: Load) -> None:
         self.limit = limit
         self.pending = Load()
+        self.capacity = Capacity()
 
     @contextmanager
-    def place(self, *, pairs: int, tokens: int) -> Iterator[None]:
+    def place(self, *, pairs: int, tokens: int, remaining_s: float = math.inf) -> Iterator[None]:
         """A place for one whole request, free again when the block ends, however it ends.
+
+        A request that would be answered after its deadline, `remaining_s` from now, is refused at once as well: the
+        servers would work for nobody, and the next one would be late in turn. One that finds nobody is never refused.
 
         Raises GatewayError: overloaded while others take the room, too_many_tokens when the request alone is beyond it.
         """
@@ -42,13 +51,21 @@ class Admission:
             )
         if self.pending.pairs + pairs > self.limit.pairs or self.pending.tokens + tokens > self.limit.tokens:
             raise overloaded()
+        if self.pending.tokens and self.capacity.seconds(self.pending.tokens + tokens) > WAIT_SHARE * remaining_s:
+            raise overloaded()
+        if not self.pending.tokens:
+            self.capacity.idle()
         self.pending.pairs += pairs
         self.pending.tokens += tokens
+        answered = False
         try:
             yield
+            answered = True
         finally:
             self.pending.pairs -= pairs
             self.pending.tokens -= tokens
+            if answered:
+                self.capacity.answered(tokens, self.pending.tokens)
 
     def take_body_bytes(self, count: int) -> None:
         """Count bytes that have arrived. Raises GatewayError(overloaded) when bodies already take all room."""

@@ -71,10 +71,12 @@ class Reranker:
             tokens = estimated_tokens(question)
             if self._max_pair_tokens is not None:
                 tokens = [min(count, self._max_pair_tokens) for count in tokens]
-            with self._admission.place(pairs=len(passages), tokens=sum(tokens)), record.stage("rerank"):
+            remaining_s = record.deadline.remaining_s()
+            place = self._admission.place(pairs=len(passages), tokens=sum(tokens), remaining_s=remaining_s)
+            with place, record.stage("rerank"):
                 results = await self._client.rerank_question(
                     question,
-                    timeout_s=record.deadline.remaining_s(),
+                    timeout_s=remaining_s,
                     around_call=partial(triton_call, caller=record.trace_headers),
                     on_answer=partial(_note_stages, record),
                 )

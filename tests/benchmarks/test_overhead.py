@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 
-from benchmarks.local_ensemble import merged
-from benchmarks.overhead import Compared, rows, step_rows
-from benchmarks.step_statistics import StepStatistics
+from benchmarks.local_ensemble import bare_ranker, merged, published_tokenizer, ranker_parameters
+from benchmarks.overhead import SHORT, Compared, latency, rows, step_rows, throughput
+from benchmarks.step_statistics import STEPS, StepStatistics
+from benchmarks.workload import mixed_questions
 from packrank_backend.packing import PackedPairs
+from packrank_backend.tritonserver import TritonServer
 
 LIMITS = {"max_batch_tokens": 100, "max_batch_pairs": 4, "max_batch_frames": 120}
 
@@ -33,3 +37,15 @@ def test_rows_have_the_median_of_each_rounds_own_ratio_and_difference() -> None:
     assert (second["ensemble"], second["bare ranker"], second["overhead"]) == (13.0, 10.0, "+3.00 ms")
     (row,) = step_rows({"saturated": saturated})
     assert (row["queue ms"], row["compute ms"], row["requests/run"]) == (2.0, 3.0, 2.0)
+
+
+def test_both_ways_are_measured_on_a_running_server(server: TritonServer, repository: Path) -> None:
+    endpoint, tokenizer = server.grpc_endpoint, published_tokenizer(repository)
+    ranker = bare_ranker(repository, ranker_parameters(endpoint))
+    for compared in (
+        latency(endpoint, ranker, tokenizer, SHORT, 3),
+        throughput(endpoint, ranker, tokenizer, mixed_questions(3), 3),
+    ):
+        assert len(compared.ensemble) == len(compared.bare) == 3
+        assert min(compared.ensemble + compared.bare) > 0
+        assert {compared.steps[step].requests for step in STEPS} <= {3, 9}

@@ -14,12 +14,6 @@ from packrank_backend.tritonserver import TritonServer, free_ports
 from tests.repository import ROOT
 
 
-@pytest.fixture(scope="module")
-def perf_analyzer() -> Path:
-    command = [sys.executable, str(ROOT / "scripts" / "provide_perf_analyzer.py")]
-    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
-
-
 def test_a_row_has_rates_of_pairs_and_tokens_and_times_of_every_step() -> None:
     before = StepStatistics(requests=1, executions=1, queue_ns=5_000_000, compute_ns=7_000_000)
     after = StepStatistics(requests=5, executions=3, queue_ns=13_000_000, compute_ns=19_000_000)
