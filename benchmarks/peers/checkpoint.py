@@ -1,0 +1,60 @@
+"""The checkpoint in the form that the peers load: same weights, with what they need to read pairs as packrank does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tokenizers import Tokenizer, processors
+
+from packrank_build.architecture import architecture_from_config
+
+MODELING = Path(__file__).with_name("modeling_llama_bidirectional.py")
+PACKAGE = MODELING.stem
+
+
+def write_peer_checkpoint(checkpoint: Path, directory: Path) -> None:
+    """Write `directory` anew from a checkpoint of NVIDIA's class; weights are linked.
+
+    Raises ValueError for a checkpoint whose temperature or pooling the peers' code does not have.
+    """
+    architecture = architecture_from_config(checkpoint)
+    if architecture.pooling != "avg" or architecture.temperature != 1:
+        raise ValueError(f"{checkpoint} must have pooling avg and temperature 1: the peers' code knows no other.")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for weights in checkpoint.glob("*.safetensors*"):
+        (directory / weights.name).symlink_to(weights.resolve())
+    shutil.copy(MODELING, directory)
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    bos = tokenizer.id_to_token(config["bos_token_id"])
+    # The peers hand over two texts. BOS and the ids of both are those of the whole prompt, but where a tokenizer has a
+    # token of the prompt's last colon and the passage's first letters (Llama 3's ":L"): then they are one more.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A $B:0", special_tokens=[(bos, config["bos_token_id"])]
+    )
+    tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
+    config |= {
+        "is_causal": False,
+        "num_labels": 1,
+        "id2label": {"0": "LABEL_0"},
+        "label2id": {"LABEL_0": 0},
+        "pad_token_id": config.get("pad_token_id", config["bos_token_id"]),
+        "dtype": "float32",
+        "auto_map": {
+            "AutoConfig": f"{PACKAGE}.LlamaBidirectionalConfig",
+            "AutoModelForSequenceClassification": f"{PACKAGE}.LlamaBidirectionalForSequenceClassification",
+        },
+    }
+    (directory / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    tokenizer_config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": bos,
+        "pad_token": tokenizer.id_to_token(config["pad_token_id"]),
+        "model_max_length": architecture.max_positions,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "padding_side": "right",
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer_config, indent=2), encoding="utf-8")
