@@ -14,7 +14,7 @@ REQUIREMENTS = ROOT / "requirements"
 UV = "0.13.9"
 # in this order: each is constrained by one before it
 WITH_DEPENDENCIES = ("serve", "gateway", "bench", "test", "clients")
-ALONE = ("tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx")
+ALONE = ("tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx", "engine")
 
 
 def uv_binary() -> Path:

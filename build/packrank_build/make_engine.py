@@ -7,6 +7,7 @@ surrounds the GPU is tested (tests/build/test_make_engine.py), the build itself 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib
 import os
@@ -122,9 +123,8 @@ def make_engine(
         raise EngineError(
             f"the model serves pairs of {record.max_pair_tokens} tokens, engines {REQUEST.max_pair_tokens}."
         )
-    directory, _ = checkpoint_directory(model or record.source, None if model else _commit(record))
-    progress.step(f"reading {directory}")
-    checkpoint = Checkpoint(directory)
+    checkpoint = published_checkpoint(record, model)
+    progress.step(f"reading {checkpoint.directory}")
     require_current(record, checkpoint, progress)
     with staging_directory(repository) as staging:
         onnx = staging / "model.onnx"
@@ -186,6 +186,12 @@ def write_graph(
     ir.save(fp8_graph(graph, sizes, ir.DataType.FLOAT16), onnx, external_data=f"{onnx.name}.data")
 
 
+def published_checkpoint(record: BuildRecord, model: str | None = None) -> Checkpoint:
+    """What a published model was built from, or `model` in its place. Raises UnsupportedCheckpoint."""
+    directory, _ = checkpoint_directory(model or record.source, None if model else _commit(record))
+    return Checkpoint(directory)
+
+
 def _commit(record: BuildRecord) -> str | None:
     """The hub's commit of a published model; None for a directory, whose revision is its SHA-256."""
     return record.revision if len(record.revision) == 40 else None
@@ -196,11 +202,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _tensorrt_module() -> Any:
-    try:
-        return importlib.import_module("tensorrt")
-    except ImportError:
-        return None
+def tensorrt_module() -> Any:
+    """TensorRT's Python module, or None where none is installed."""
+    # the second is what `tensorrt` wraps: installed alone, it uses the libraries of the image
+    for name in ("tensorrt", "tensorrt_bindings"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return None
 
 
 def main() -> int:
@@ -218,7 +226,7 @@ def main() -> int:
         # CUDA, once loaded, builds on its first device; the driver lists the GPUs by their places on the bus
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpus.index(gpu)))
-        trt = _tensorrt_module()
+        trt = tensorrt_module()
         server = server_tensorrt_version(find_installation().binary)
         tensorrt = require_same_tensorrt(trt and trt.__version__, server)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild
@@ -46,15 +47,15 @@ class GatewayProcess:
         self.ended.set()
 
 
-def main() -> int:
-    """Command line of `make serve`."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of `make serve`; `arguments` are this process's own by default."""
     parser = argparse.ArgumentParser(prog="make serve", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--config-name", default="cpu", help="named config of the ranker")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, default=8080, help="of the gateway")
     add_port_arguments(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     ports = ports_from(options)
     try:
         require_free_port(options.host, options.port, "GATEWAY_PORT")
