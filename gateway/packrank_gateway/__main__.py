@@ -35,6 +35,8 @@ def main() -> int:
         ws="none",
         log_config=None,
         access_log=False,
+        # nothing here asks who the client is
+        proxy_headers=False,
         server_header=False,
         # connections that wait to be accepted: a burst must be refused by admission and not by the kernel
         backlog=4096,

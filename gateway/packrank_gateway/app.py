@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from packrank_gateway import api_docs, cohere, nim, page, rerank_path, tei
+from packrank_gateway import api_docs, cohere, infinity, nim, page, rerank_path, tei
 from packrank_gateway.api_keys import ApiKeys, read_keys
 from packrank_gateway.error_bodies import error_response
 from packrank_gateway.errors import GatewayError
@@ -44,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=TELEMETRY,
     )
     app.state.gateway = gateway
-    for part in (page, api_docs, nim, cohere, rerank_path, tei):
+    # routes are tried in this order, for every request
+    for part in (nim, cohere, rerank_path, infinity, tei, page, api_docs):
         app.include_router(part.router)
     api_docs.describe_errors(app)
     app.add_exception_handler(GatewayError, _gateway_error)
@@ -74,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # what has been loaded stays: the collector need not look at it again with every full run, in the midst of requests
+    gc.freeze()
     yield
     await app.state.gateway.close()
 

@@ -1,7 +1,7 @@
-"""The `documents` form of /rerank: vLLM's and infinity's.
+"""The `documents` form of /rerank: vLLM's, and infinity's as far as it is the same (see `infinity`).
 
-Contracts: vllm/entrypoints/pooling/scoring/protocol.py, infinity_emb/fastapi_schemas/pymodels.py. Where the two differ
-it is vLLM's: a document comes back as an object, and an over-long one is refused unless `truncate_prompt_tokens` is -1.
+Contract: vllm/entrypoints/pooling/scoring/protocol.py. A document comes back as an object, and an over-long one is
+refused unless `truncate_prompt_tokens` is -1.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -47,6 +48,11 @@ class RunningGateway:
         """One question in a dialect's words; `fields` are added to its body."""
         body = body_of(dialect, passages, query) | fields
         return self.http.post(PATHS[dialect], json=body, headers=headers)
+
+    def memory_mib(self, line: str) -> float:
+        """VmRSS, what the process has in memory now, or VmHWM, the most that it has had (proc(5))."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines()
+        return next(int(entry.split()[1]) for entry in lines if entry.startswith(f"{line}:")) / 1024
 
     def stop(self) -> int:
         """Tell it to stop, and wait until it has."""

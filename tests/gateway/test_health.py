@@ -9,6 +9,7 @@ import pytest
 from packrank_gateway.errors import Dialect
 from tests.client.scripted_server import SeenRequest, refuse_with, scripted_server
 
+from .eventually import eventually
 from .running_gateway import running_gateway
 
 
@@ -30,9 +31,15 @@ def test_callers_that_come_together_share_one_question() -> None:
 
 def test_a_request_that_succeeded_saves_the_question() -> None:
     with scripted_server() as triton, running_gateway(triton.address) as gateway:
-        assert gateway.ask(Dialect.NIM).status_code == 200
-        assert gateway.http.get("/health").status_code == 200
-        assert len(triton.seen) == 1
+
+        def one_question_was_enough() -> bool | None:
+            """Unless a busy machine let the answer grow old between the two."""
+            triton.seen.clear()
+            assert gateway.ask(Dialect.NIM).status_code == 200
+            assert gateway.http.get("/health").status_code == 200
+            return len(triton.seen) == 1 or None
+
+        eventually(one_question_was_enough, "a question is saved", attempts=20)
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/health/ready"])

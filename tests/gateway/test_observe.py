@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,7 @@ from packrank_backend.tritonserver import TritonServer
 from packrank_gateway.errors import Dialect
 from tests.client.scripted_server import scripted_server
 
+from .eventually import eventually
 from .running_gateway import RunningGateway, running_gateway
 
 PRIVATE = "the passage that no log may hold"
@@ -29,22 +29,21 @@ def fresh(server: TritonServer) -> Iterator[RunningGateway]:
 
 def samples(gateway: RunningGateway, requests: int) -> dict[tuple[str, str], float]:
     """(name, labels) -> value, once so many requests are counted: an answer is sent before it is."""
-    for _ in range(500):
+
+    def look() -> dict[tuple[str, str], float] | None:
         families = text_string_to_metric_families(gateway.http.get("/metrics").text)
         found = {(s.name, ",".join(s.labels.values())): s.value for family in families for s in family.samples}
-        if sum(value for (name, _), value in found.items() if name == "packrank_requests_total") == requests:
-            return found
-        signal.sigtimedwait([], 0.01)
-    pytest.fail("the requests were never counted")
+        counted = sum(value for (name, _), value in found.items() if name == "packrank_requests_total")
+        return found if counted == requests else None
+
+    return eventually(look, f"{requests} requests are counted")
 
 
 def logged(gateway: RunningGateway, request_id: str) -> dict[str, Any]:
-    for _ in range(500):
-        for line in gateway.lines:
-            if line.get("request_id") == request_id:
-                return line
-        signal.sigtimedwait([], 0.01)
-    pytest.fail("the request was never logged")
+    def look() -> dict[str, Any] | None:
+        return next((line for line in list(gateway.lines) if line.get("request_id") == request_id), None)
+
+    return eventually(look, "the line of the request")
 
 
 def test_a_request_is_one_line_without_its_texts(fresh: RunningGateway) -> None:

@@ -28,6 +28,7 @@ def test_nvidia_nim(url: str, expected: Expected, model: str) -> None:
         (f"cohere/{MODEL}", ""),
         (f"jina_ai/{MODEL}", "/v1/rerank"),
         (f"hosted_vllm/{MODEL}", ""),
+        (f"infinity/{MODEL}", "/infinity"),
         (f"huggingface/{MODEL}", ""),
     ],
 )
