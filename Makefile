@@ -31,7 +31,8 @@ SETS := .cache/evaluation/sets
 FAQ_SETS := $(SETS)/perlfaq/qrels/test.tsv
 LONG_SET := $(SETS)/manual-pages-long/qrels/test.tsv
 DECLARATION_SET := $(SETS)/declaration/qrels/test.tsv
-EVALUATION ?= --depth 20 --output .cache/evaluation/results
+FIRST_STAGE ?= bm25
+EVALUATION ?= --depth 20 --output .cache/evaluation/results$(if $(filter e5,$(FIRST_STAGE)),-e5)
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
@@ -130,8 +131,9 @@ demo-checkpoint: setup
 bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
 	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
 
-evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [EVALUATION=<options>]
-	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(DATA) -- $(EVALUATION)
+evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [FIRST_STAGE=bm25|e5] [EVALUATION=<options>]
+	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py --e5)
+	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) $(DATA) -- $(EVALUATION)
 
 .PHONY: evaluation-sets
 evaluation-sets: $(FAQ_SETS) $(LONG_SET) $(DECLARATION_SET) ## sets to evaluate on, from Debian packages and one of npm's
@@ -207,5 +209,5 @@ lock: setup-test ## resolve the pinned requirements anew
 	@$(PY) scripts/lock.py
 
 clean: ## remove what was built: model, caches and environments
-	rm -rf .venv .venv-peers-* .venv-torch .venv-clients .venv-training .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository

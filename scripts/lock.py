@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 UV = "0.13.9"
 # in this order: each is constrained by one before it
-WITH_DEPENDENCIES = ("serve", "gateway", "bench", "test", "clients")
+WITH_DEPENDENCIES = ("serve", "gateway", "bench", "test", "clients", "e5")
 ALONE = ("tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx", "engine")
 
 

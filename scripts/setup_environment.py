@@ -1,6 +1,7 @@
 """Creates the environment of `make run` (.venv), with more of it for other targets, and those apart.
 
-    python3 scripts/setup_environment.py [--gateway] [--bench] [--test] [--clients] [--torch] [--training] [--peers]
+    python3 scripts/setup_environment.py [--gateway] [--bench] [--test] [--clients] [--torch] [--training]
+        [--e5] [--peers]
 
 A second call does nothing until a lock, a pyproject.toml, the Python or the project's place changes.
 Afterwards .venv/libpython/ holds the libpython that Triton's Python backend loads.
@@ -58,6 +59,7 @@ KINDS = {
     ),
     "clients": Kind(".venv-clients", ["clients.lock"], [], ["clients"], 2000),
     "torch": Kind(".venv-torch", ["test.lock"], ["torch.txt"], ["torch"], 2000),
+    "e5": Kind(".venv-e5", ["e5.lock"], [], ["e5"], 300),
     "training": Kind(".venv-training", ["serve.lock"], ["training.txt"], ["training"], 2000),
     "peers-transformers": Kind(
         ".venv-peers-transformers", [], ["peers-transformers.txt"], ["peers-transformers"], 2000
@@ -222,11 +224,12 @@ def main() -> None:
     parser.add_argument("--clients", action="store_true", help="other people's clients, in .venv-clients")
     parser.add_argument("--torch", action="store_true", help="with torch, in .venv-torch: up to several GB")
     parser.add_argument("--training", action="store_true", help="with torch and e5, in .venv-training")
+    parser.add_argument("--e5", action="store_true", help="with a small embedding model and its server, in .venv-e5")
     parser.add_argument(
         "--peers", nargs="+", choices=PEERS, default=[], help="rerankers to compare with, each in .venv-peers-<name>"
     )
     arguments = parser.parse_args()
-    kinds = ("gateway", "bench", "test", "clients", "torch", "training")
+    kinds = ("gateway", "bench", "test", "clients", "torch", "training", "e5")
     wanted = [name for name in kinds if vars(arguments)[name]] + [f"peers-{name}" for name in arguments.peers]
     wanted = wanted or ["serve"]
     try:

@@ -23,7 +23,7 @@ def names(lock: Path) -> set[str]:
 
 def test_the_expected_locks_exist() -> None:
     expected = {
-        *("serve", "gateway", "bench", "test", "clients"),
+        *("serve", "gateway", "bench", "test", "clients", "e5"),
         *("tritonserver", "default-model", "test-tokenizer", "perf-analyzer", "tensorrt-rtx", "engine"),
     }
     assert {lock.stem for lock in LOCKS} == expected

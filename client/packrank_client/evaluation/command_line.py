@@ -28,7 +28,7 @@ EXIT_INTERRUPTED = 130
 _LOG_INTERVAL_S = 10.0
 
 _EPILOG = """\
-The output directory holds, for each data set, first-stage.trec, results.jsonl (what an interrupted run goes on from)
+The output directory holds, for each data set, first-stage.trec, results.jsonl (what an interrupted run goes on from),
 reranked.trec and measures.json, and for all of them together report.md and report.json.
 
 examples:
@@ -43,7 +43,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["compare"]:
         return _compare(arguments[1:])
     options = _parser().parse_args(arguments)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error} What was finished is kept: run the same command again to go on.", EXIT_FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
-    before, after = options.first_stage.split(":")[0], options.label
+    before, after = options.embeddings_model or options.first_stage.split(":")[0], options.label
     settings = {
         "first_stage": options.first_stage,
         "depth": options.depth,
