@@ -14,6 +14,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from packrank_backend.build_record import BuildRecord
+from packrank_backend.cpu_ranker import this_processor_has_vnni
 from packrank_backend.prompt import PROMPT
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint import Checkpoint
@@ -46,6 +47,11 @@ def make_model(
     `reranker_v<version>`. Raises UnsupportedCheckpoint or ParityError; the repository is
     then as it was.
     """
+    if precision == "int8" and not this_processor_has_vnni():
+        raise UnsupportedCheckpoint(
+            "PRECISION=int8 is built on a processor with AVX-VNNI or AVX512-VNNI, as it is served on one: this one "
+            "adds up 8-bit products inexactly, so that the gate would fail. Use PRECISION=fp32."
+        )
     progress = progress or Progress()
     directory, commit = checkpoint_directory(model, revision)
     progress.step(f"reading {directory}")

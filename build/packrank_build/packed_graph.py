@@ -34,6 +34,8 @@ _DTYPES = {
     "int8": ir.DataType.FLOAT,
 }
 
+INT8_LARGEST = 127  # of weights; activations are UINT8
+
 WeightReader = Callable[[str], NDArray[Any]]
 
 
@@ -59,9 +61,10 @@ def packed_graph(
     `attention` is the form that the runtime needs; both compute the same.
 
     `precision` is that of the projections and of attention. Norms, rotation, the residual stream, pooling and
-    score are fp32 in every precision, since their sums are what low precision loses. int8 is ONNX Runtime's own: each
-    projection is one com.microsoft.DynamicQuantizeMatMul with a scale per output channel for the weights and one scale
-    for all activations; attention is fp32, and the weights are rotated (rotation.py).
+    score are fp32 in every precision, since their sums are what low precision loses. int8 is ONNX Runtime's own: rows
+    are quantised once for all projections that read them, with one scale for all of them, and each projection is one
+    com.microsoft.MatMulIntegerToFloat, whose weights have a scale for each output channel; attention is fp32, and the
+    weights are rotated (rotation.py).
 
     With `emulate` the same graph computes in fp32 and rounds every result to `precision`: what hardware with fp32
     accumulators does, on a runtime that lacks the precision (ONNX Runtime's CPU kernels have no bf16).
@@ -181,9 +184,8 @@ class _GraphWriter:
 
     def _attention(self, normed: ir.Value, prefix: str, layout: _Layout) -> ir.Value:
         heads, kv_heads = self.architecture.heads, self.architecture.kv_heads
-        query = self._rotated(self._projected(normed, f"{prefix}.q_proj.weight"), heads, layout)
-        key = self._rotated(self._projected(normed, f"{prefix}.k_proj.weight"), kv_heads, layout)
-        value = self._projected(normed, f"{prefix}.v_proj.weight")
+        query, key, value = self._projected(normed, *(f"{prefix}.{part}_proj.weight" for part in "qkv"))
+        query, key = self._rotated(query, heads, layout), self._rotated(key, kv_heads, layout)
         framed = [self._framed(rows, layout) for rows in (query, key, value)]
         mixed = self._computed_op(
             "Attention",
@@ -194,7 +196,8 @@ class _GraphWriter:
             is_causal=int(self.architecture.causal),
         )
         rows = self._op("Reshape", mixed, self._constant("rows", [-1, heads * self.architecture.head_dim]))
-        return self._projected(self._op("Gather", rows, layout.tokens_of_frames), f"{prefix}.o_proj.weight")
+        (attended,) = self._projected(self._op("Gather", rows, layout.tokens_of_frames), f"{prefix}.o_proj.weight")
+        return attended
 
     def _pair_ends(self, layout: _Layout) -> list[ir.Value | None]:
         """What Attention takes after query, key and value to look at no frame beyond a pair's end."""
@@ -215,13 +218,13 @@ class _GraphWriter:
         return self._op("Reshape", self._op("Gather", rows, layout.frames_of_tokens), layout.frame_shape)
 
     def _mlp(self, normed: ir.Value, prefix: str) -> ir.Value:
-        gate = self._projected(normed, f"{prefix}.gate_proj.weight")
-        up = self._projected(normed, f"{prefix}.up_proj.weight")
+        gate, up = self._projected(normed, f"{prefix}.gate_proj.weight", f"{prefix}.up_proj.weight")
         silu = self._computed_op("Mul", gate, self._computed_op("Sigmoid", gate))
         mixed = self._computed_op("Mul", silu, up)
         if self.precision == "int8":
             return self._int8_down_projected(mixed, f"{prefix}.down_proj.weight")
-        return self._projected(mixed, f"{prefix}.down_proj.weight")
+        (down,) = self._projected(mixed, f"{prefix}.down_proj.weight")
+        return down
 
     def _logits(self, hidden: ir.Value, layout: _Layout) -> ir.Value:
         scale = self._constant("model.norm.weight", self.weight("model.norm.weight").astype(np.float32))
@@ -242,19 +245,22 @@ class _GraphWriter:
         temperature = self._constant("temperature", np.full(1, self.architecture.temperature, np.float32))
         return self._op("Div", score, temperature, name="logits")
 
-    def _projected(self, rows: ir.Value, weight_name: str) -> ir.Value:
-        if self.precision == "int8":
-            return self._int8_projected(rows, weight_name)
-        return self._computed_op("MatMul", rows, self._stored(weight_name, transpose=True))
+    def _projected(self, rows: ir.Value, *weight_names: str) -> list[ir.Value]:
+        """The same rows through one projection or several."""
+        if self.precision != "int8":
+            return [self._computed_op("MatMul", rows, self._stored(name, transpose=True)) for name in weight_names]
+        quantised = self.tape.op_multi_out("DynamicQuantizeLinear", [rows], num_outputs=3)
+        return [self._int8_product(quantised, name) for name in weight_names]
 
-    def _int8_projected(self, rows: ir.Value, weight_name: str) -> ir.Value:
-        """FP32 rows to uint8, int8 product and FP32 result in one op; each weight's scale spans its channel."""
+    def _int8_product(self, quantised: Sequence[ir.Value], weight_name: str) -> ir.Value:
+        """UINT8 rows with their scale and zero by int8 weights, FP32 out; a weight's scale spans its output channel."""
+        rows, rows_scale, rows_zero = quantised
         outputs, inputs = self.architecture.weight_shapes()[weight_name]
         scale_name = f"{weight_name}.scale"
 
         def scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
             largest: NDArray[np.float32] = np.abs(weight).max(axis=1)
-            return np.divide(np.maximum(largest, 1e-30), 127, dtype=np.float32)
+            return np.divide(np.maximum(largest, 1e-30), INT8_LARGEST, dtype=np.float32)
 
         def read_scales() -> ir.TensorProtocol:
             return ir.Tensor(scales(self.weight(weight_name)), name=scale_name)
@@ -266,8 +272,8 @@ class _GraphWriter:
 
         scale = ir.LazyTensor(read_scales, dtype=ir.DataType.FLOAT, shape=ir.Shape([outputs]), name=scale_name)
         weight = ir.LazyTensor(read_int8, dtype=ir.DataType.INT8, shape=ir.Shape([inputs, outputs]), name=weight_name)
-        operands = [rows, self.tape.initializer(weight), self.tape.initializer(scale)]
-        return self.tape.op("DynamicQuantizeMatMul", operands, domain="com.microsoft")
+        operands = [rows, self.tape.initializer(weight), rows_scale, self.tape.initializer(scale), rows_zero]
+        return self.tape.op("MatMulIntegerToFloat", operands, domain="com.microsoft")
 
     def _int8_down_projected(self, mixed: ir.Value, weight_name: str) -> ir.Value:
         # A few channels, and a few tokens (above all each pair's first), are hundreds of times larger than the others,
@@ -278,7 +284,8 @@ class _GraphWriter:
         rows = self._op("Reshape", turned, self._constant("as_rows", [-1, self.architecture.intermediate_size]))
         largest = self._op("ReduceMax", self._op("Abs", rows), self._constant("axes_1", [1]), keepdims=1)
         size = self._op("Max", largest, self._constant("least_size", np.full(1, 1e-30, np.float32)))
-        return self._op("Mul", self._int8_projected(self._op("Div", rows, size), weight_name), size)
+        (down,) = self._projected(self._op("Div", rows, size), weight_name)
+        return self._op("Mul", down, size)
 
     def _stored(self, name: str, *, transpose: bool) -> ir.Value:
         """A large weight in the compute precision, read from the checkpoint when it is written, not before."""

@@ -26,6 +26,11 @@ def has_vnni(cpuinfo: str) -> bool:
     return not {"avx512_vnni", "avx_vnni"}.isdisjoint(cpuinfo.split())
 
 
+def this_processor_has_vnni() -> bool:
+    """`has_vnni` of the machine that this runs on."""
+    return has_vnni(CPUINFO.read_text(encoding="utf-8"))
+
+
 def published_ranker(
     version_directory: Path, *, threads: int, max_run_tokens: int, max_attention_bytes: int
 ) -> CpuRanker:
@@ -35,7 +40,7 @@ def published_ranker(
         raise StaleBuild(
             "the published model is bf16, which ONNX Runtime's CPU kernels lack. Run `make model PRECISION=fp32`."
         )
-    if record.precision == "int8" and not has_vnni(CPUINFO.read_text(encoding="utf-8")):
+    if record.precision == "int8" and not this_processor_has_vnni():
         raise StaleBuild(
             "the published model is int8, which this processor adds up inexactly (it has no AVX-VNNI or AVX512-VNNI). "
             "Run `make model PRECISION=fp32`."

@@ -9,6 +9,7 @@ from benchmarks import cpu_precisions
 from benchmarks.cpu_precisions import fidelity, main, ndcg_at_10, passes, projection_weights
 from benchmarks.gemm_peak import gemm_peak_gops
 from packrank_build.architecture import architecture_from_config
+from tests.conftest import needs_vnni
 
 
 def test_ndcg_of_one_right_passage() -> None:
@@ -42,6 +43,7 @@ def test_the_peak_is_a_speed(precision: str) -> None:
     assert gemm_peak_gops(precision, 64, 160) > 0.1
 
 
+@needs_vnni
 def test_the_command_measures_both_precisions(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
