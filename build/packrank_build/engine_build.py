@@ -40,20 +40,40 @@ def engine_from_onnx(
     options = builder.create_builder_config()
     for profile in target.profiles if profiles is None else profiles:
         _add_profile(builder, options, profile)
-    if cross_build:
-        options.num_compute_capabilities = 1
-        options.set_compute_capability(getattr(trt.ComputeCapability, target.sm), 0)
     cache = _read_timing_cache(options, timing_cache)
-    options.progress_monitor = monitor = _progress_monitor(trt, progress)
-    engine = builder.build_serialized_network(network, options)
-    del parser, monitor
-    messages.refuse_unused_inputs()
-    if engine is None:
-        raise EngineError(f"TensorRT built no engine for {target.sm}: {messages.reason()}")
+    sm = target.sm if cross_build else None
+    engine = build_with_profiles(trt, builder, network, options, messages, sm=sm, progress=progress)
+    del parser
     check_tensors(network, config)  # what TensorRT makes a shape tensor is decided while it builds
     if timing_cache is not None and cache is not None:
         timing_cache.parent.mkdir(parents=True, exist_ok=True)
         timing_cache.write_bytes(options.get_timing_cache().serialize())
+    return engine
+
+
+def build_with_profiles(
+    trt: Any,
+    builder: Any,
+    network: Any,
+    options: Any,
+    messages: BuildMessages,
+    *,
+    sm: str | None,
+    progress: Callable[[str], None],
+) -> Any:
+    """Build with the profiles that `options` have: for this machine's GPU, or for `sm` with TensorRT-RTX.
+
+    Raises EngineError, also when TensorRT does not use an input.
+    """
+    if sm is not None:
+        options.num_compute_capabilities = 1
+        options.set_compute_capability(getattr(trt.ComputeCapability, sm), 0)
+    options.progress_monitor = monitor = _progress_monitor(trt, progress)
+    engine = builder.build_serialized_network(network, options)
+    del monitor
+    messages.refuse_unused_inputs()
+    if engine is None:
+        raise EngineError(f"TensorRT built no engine{f' for {sm}' if sm else ''}: {messages.reason()}")
     return engine
 
 

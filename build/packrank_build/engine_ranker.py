@@ -6,7 +6,7 @@ Needs `tensorrt` and `cuda-bindings`, which only a GPU machine has. No GPU has r
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,13 @@ from packrank_build.profile_choice import first_batch, profile_of_batch
 from packrank_build.targets import MAX_REQUESTS, Target
 
 
-class EngineRanker:
-    """Scores requests with a plan. One execution context, one stream, one run at a time.
+class EngineRun:
+    """A plan on the GPU: one execution context, one stream, one run at a time.
 
     `trt` is the module `tensorrt`. Raises EngineError when the plan cannot be loaded or a run fails.
     """
 
-    def __init__(self, trt: Any, plan: bytes, target: Target) -> None:
-        self._target = target
+    def __init__(self, trt: Any, plan: bytes) -> None:
         self._cuda = importlib.import_module("cuda.bindings.runtime")
         self._stream = self._checked(self._cuda.cudaStreamCreate())
         messages = BuildMessages()
@@ -48,36 +47,18 @@ class EngineRanker:
         profiles = range(self._engine.num_optimization_profiles)
         return [int(self._engine.get_device_memory_size_for_profile_v2(profile)) for profile in profiles]
 
-    def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
-        """Logits of each request, FP32 [pairs] each, merged as the server merges them."""
-        sizes = [(len(r.input_ids), len(r.seq_lens), int(r.seq_lens.max())) for r in requests]
-        answers: list[NDArray[np.float32]] = []
-        while len(answers) < len(requests):
-            start = len(answers)
-            count = first_batch(sizes[start:], self._target.batch, MAX_REQUESTS)
-            batch = requests[start : start + count]
-            scored = self._run(batch)
-            answers += np.split(scored, np.cumsum([len(request.seq_lens) for request in batch])[:-1])
-        return answers
-
-    def _run(self, batch: Sequence[PackedPairs]) -> NDArray[np.float32]:
-        inputs = {
-            "input_ids": np.concatenate([request.input_ids for request in batch]),
-            "seq_lens": np.concatenate([request.seq_lens for request in batch]),
-            "longest": np.concatenate([request.longest for request in batch]),
-            "max_len": np.zeros(max(len(request.longest) for request in batch), np.int32),
-        }
-        profile = profile_of_batch(
-            self._target.profiles, len(inputs["input_ids"]), len(inputs["seq_lens"]), len(inputs["longest"])
-        )
+    def logits(self, inputs: Mapping[str, NDArray[np.int32]], profile: int | None) -> NDArray[np.float32]:
+        """Logits FP32 [pairs] of one run, in the given profile; None if the batch fits none."""
         if profile is None or not self._context.set_optimization_profile_async(profile, self._stream):
-            raise EngineError(f"no profile of the engine holds a batch of {[array.size for array in inputs.values()]}.")
+            raise EngineError(
+                f"no profile of the engine holds a batch of {[array.shape for array in inputs.values()]}."
+            )
         logits = np.empty(len(inputs["seq_lens"]), np.float32)
         buffers: list[Any] = []
         try:
             for name, array in inputs.items():
                 if not self._context.set_input_shape(name, array.shape):
-                    raise EngineError(f"the engine refuses {name} with {array.size} elements in profile {profile}.")
+                    raise EngineError(f"the engine refuses {name} with shape {array.shape} in profile {profile}.")
                 self._context.set_tensor_address(name, self._copied(array, buffers))
             output = self._allocated(logits.nbytes, buffers)
             self._context.set_tensor_address("logits", output)
@@ -106,3 +87,32 @@ class EngineRanker:
         if int(result[0]) != 0:
             raise EngineError(f"CUDA: {result[0].name}")
         return result[1] if len(result) > 1 else None
+
+
+class EngineRanker:
+    """Scores requests with a plan of packed pairs, merged as the server merges them."""
+
+    def __init__(self, trt: Any, plan: bytes, target: Target) -> None:
+        self._target = target
+        self._run = EngineRun(trt, plan)
+
+    def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
+        """Logits of each request, FP32 [pairs] each."""
+        sizes = [(len(r.input_ids), len(r.seq_lens), int(r.seq_lens.max())) for r in requests]
+        answers: list[NDArray[np.float32]] = []
+        while len(answers) < len(requests):
+            start = len(answers)
+            count = first_batch(sizes[start:], self._target.batch, MAX_REQUESTS)
+            batch = requests[start : start + count]
+            inputs = {
+                "input_ids": np.concatenate([request.input_ids for request in batch]),
+                "seq_lens": np.concatenate([request.seq_lens for request in batch]),
+                "longest": np.concatenate([request.longest for request in batch]),
+                "max_len": np.zeros(max(len(request.longest) for request in batch), np.int32),
+            }
+            profile = profile_of_batch(
+                self._target.profiles, len(inputs["input_ids"]), len(inputs["seq_lens"]), len(inputs["longest"])
+            )
+            scored = self._run.logits(inputs, profile)
+            answers += np.split(scored, np.cumsum([len(request.seq_lens) for request in batch])[:-1])
+        return answers

@@ -47,6 +47,7 @@ def packed_graph(
     *,
     emulate: bool = False,
     attention: AttentionForm = "lengths",
+    padded: bool = False,
 ) -> ir.Model:
     """Write the graph; weights are read through `weight` only while the model is being saved.
 
@@ -60,6 +61,9 @@ def packed_graph(
 
     `attention` is the form that the runtime needs; both compute the same.
 
+    `padded` is what others export, for comparison: input_ids INT32 [pairs, longest], padded on the right with any
+    token, and seq_lens are the only inputs. The same operators, on every pad token too, and without the gathering.
+
     `precision` is that of the projections and of attention. Norms, rotation, the residual stream, pooling and
     score are fp32 in every precision, since their sums are what low precision loses. int8 is ONNX Runtime's own: rows
     are quantised once for all projections that read them, with one scale for all of them, and each projection is one
@@ -69,7 +73,8 @@ def packed_graph(
     With `emulate` the same graph computes in fp32 and rounds every result to `precision`: what hardware with fp32
     accumulators does, on a runtime that lacks the precision (ONNX Runtime's CPU kernels have no bf16).
     """
-    return _GraphWriter(architecture, weight, precision, max_pair_tokens, emulate=emulate, attention=attention).model()
+    writer = _GraphWriter(architecture, weight, precision, max_pair_tokens, emulate=emulate, attention=attention)
+    return writer.padded_model() if padded else writer.model()
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,12 @@ class _Layout:
 
     cosine: ir.Value  # FP32 [1, tokens, head_dim / 2], rotation of each token by its position within its pair
     sine: ir.Value
-    frames_of_tokens: ir.Value  # INT64 [pairs * longest], the token that each frame shows
-    tokens_of_frames: ir.Value  # INT64 [tokens], the frame in which each token stands
+    frames_of_tokens: ir.Value | None  # INT64 [pairs * longest], the token that each frame shows; None: the same one
+    tokens_of_frames: ir.Value | None  # INT64 [tokens], the frame in which each token stands; None: the same one
     frame_shape: ir.Value  # INT64 [3] = pairs, longest, -1
     is_token: ir.Value  # BOOL [pairs, longest], false where a frame is beyond its pair's end
     lengths: ir.Value  # INT64 [pairs]
+    starts: ir.Value  # INT64 [pairs], each pair's first token
 
 
 class _GraphWriter:
@@ -112,7 +118,19 @@ class _GraphWriter:
         seq_lens = _value("seq_lens", ir.DataType.INT32, pairs)
         carrier = _value("longest", ir.DataType.INT32, ir.SymbolicDim("carried"))
         max_len = _value("max_len", ir.DataType.INT32, longest)
-        layout = self._layout(input_ids, seq_lens, max_len)
+        logits = self._scored(input_ids, self._layout(input_ids, seq_lens, max_len), pairs)
+        return self._model([input_ids, seq_lens, carrier, max_len], logits)
+
+    def padded_model(self) -> ir.Model:
+        pairs, longest = ir.SymbolicDim("pairs"), ir.SymbolicDim("longest")
+        input_ids = _value("input_ids", ir.DataType.INT32, pairs, longest)
+        seq_lens = _value("seq_lens", ir.DataType.INT32, pairs)
+        rows = self._op("Reshape", input_ids, self._constant("flat", [-1]))
+        logits = self._scored(rows, self._padded_layout(input_ids, seq_lens), pairs)
+        return self._model([input_ids, seq_lens], logits)
+
+    def _scored(self, input_ids: ir.Value, layout: _Layout, pairs: ir.SymbolicDim) -> ir.Value:
+        """FP32 [pairs] of the rows of tokens."""
         embedding = self._stored("model.embed_tokens.weight", transpose=False)
         hidden = self._fp32(self._op("Gather", embedding, input_ids))
         for layer in range(self.architecture.layers):
@@ -126,8 +144,11 @@ class _GraphWriter:
         logits = self._logits(hidden, layout)
         logits.shape = ir.Shape([pairs])
         logits.type = ir.TensorType(ir.DataType.FLOAT)
+        return logits
+
+    def _model(self, inputs: Sequence[ir.Value], logits: ir.Value) -> ir.Model:
         graph = ir.Graph(
-            [input_ids, seq_lens, carrier, max_len],
+            inputs,
             [logits],
             nodes=self.tape.nodes,
             initializers=self.tape.initializers,
@@ -167,6 +188,25 @@ class _GraphWriter:
             frame_shape=self._op("Concat", self._op("Shape", seq_lens), longest, self._constant("rest", [-1]), axis=0),
             is_token=self._op("Less", frame, self._column(lengths)),
             lengths=lengths,
+            starts=starts,
+        )
+
+    def _padded_layout(self, input_ids: ir.Value, seq_lens: ir.Value) -> _Layout:
+        lengths = self._op("Cast", seq_lens, to=ir.DataType.INT64)
+        shape = self._op("Shape", input_ids)
+        longest = self._op("Shape", input_ids, start=1)
+        frame = self._range(longest)
+        position = self._op("Reshape", self._op("Expand", frame, shape), self._constant("flat", [-1]))
+        cosine, sine = rotation_tables(self.architecture, self.max_pair_tokens)
+        return _Layout(
+            cosine=self._rotation("rotation_cosine", cosine, position),
+            sine=self._rotation("rotation_sine", sine, position),
+            frames_of_tokens=None,
+            tokens_of_frames=None,
+            frame_shape=self._op("Concat", shape, self._constant("rest", [-1]), axis=0),
+            is_token=self._op("Less", frame, self._column(lengths)),
+            lengths=lengths,
+            starts=self._op("Mul", self._range(self._op("Shape", seq_lens)), longest),
         )
 
     def _rotation(self, name: str, table: NDArray[np.float32], position: ir.Value) -> ir.Value:
@@ -196,7 +236,9 @@ class _GraphWriter:
             is_causal=int(self.architecture.causal),
         )
         rows = self._op("Reshape", mixed, self._constant("rows", [-1, heads * self.architecture.head_dim]))
-        (attended,) = self._projected(self._op("Gather", rows, layout.tokens_of_frames), f"{prefix}.o_proj.weight")
+        if layout.tokens_of_frames is not None:
+            rows = self._op("Gather", rows, layout.tokens_of_frames)
+        (attended,) = self._projected(rows, f"{prefix}.o_proj.weight")
         return attended
 
     def _pair_ends(self, layout: _Layout) -> list[ir.Value | None]:
@@ -215,7 +257,9 @@ class _GraphWriter:
         return self._computed(self._op("Squeeze", rotated, self._constant("axes_0", [0])))
 
     def _framed(self, rows: ir.Value, layout: _Layout) -> ir.Value:
-        return self._op("Reshape", self._op("Gather", rows, layout.frames_of_tokens), layout.frame_shape)
+        if layout.frames_of_tokens is not None:
+            rows = self._op("Gather", rows, layout.frames_of_tokens)
+        return self._op("Reshape", rows, layout.frame_shape)
 
     def _mlp(self, normed: ir.Value, prefix: str) -> ir.Value:
         gate, up = self._projected(normed, f"{prefix}.gate_proj.weight", f"{prefix}.up_proj.weight")
@@ -233,7 +277,7 @@ class _GraphWriter:
         head = self.weight("score.weight").astype(np.float32).T
         token_scores = self._op("MatMul", normed, self._constant("score.weight", head))  # [tokens, 1]
         if self.architecture.pooling == "last":
-            ends = self._op("CumSum", layout.lengths, self._constant("axis_0", 0))
+            ends = self._op("Add", layout.starts, layout.lengths)
             last = self._op("Sub", ends, self._constant("one", [1]))
             score = self._op("Squeeze", self._op("Gather", token_scores, last), self._constant("axes_1", [1]))
         else:
@@ -339,5 +383,5 @@ class _GraphWriter:
         return output
 
 
-def _value(name: str, dtype: ir.DataType, dimension: ir.SymbolicDim) -> ir.Value:
-    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape([dimension]))
+def _value(name: str, dtype: ir.DataType, *dimensions: ir.SymbolicDim) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dimensions))

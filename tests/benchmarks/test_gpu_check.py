@@ -50,7 +50,7 @@ def test_the_whole_check_runs_with_the_cpu_in_place_of_the_gpu(
 ) -> None:
     monkeypatch.setattr(gpu_check, "RESULTS", tmp_path)
     arguments = ["--config", "cpu", "--repository", str(repository), "--requests", "6", "--concurrency", "1", "4", "64"]
-    lengths = ["--pair-tokens", "64", "1024", "8192"]
+    lengths = ["--pair-tokens", "64", "1024", "8192", "--peer-tokens", "2000", "--no-huggingface"]
     monkeypatch.setattr(sys, "argv", ["gpu-check", str(perf_analyzer), *arguments, *lengths])
     assert gpu_check.main() == 0
     with (tmp_path / "gpu-check-cpu.csv").open(newline="") as file:
@@ -59,15 +59,29 @@ def test_the_whole_check_runs_with_the_cpu_in_place_of_the_gpu(
     names = ("pairs of 64 tokens", "pairs of 1024 tokens", "mixed lengths")
     assert rows == [(name, concurrency) for name in names for concurrency in ("1", "4")]
     text = (tmp_path / "gpu-check-cpu.md").read_text()
-    assert "# Load of the ensemble with the config `cpu`" in text
-    assert "## Pairs of 64 tokens\n\n| concurrency | pairs/s | tokens/s | p50 ms" in text
+    assert "# The ensemble with the config cpu" in text
+    assert "## Served: pairs of 64 tokens\n\n| concurrency | pairs/s | tokens/s | p50 ms" in text
+    compared = text.partition("## Packed against padded: mixed lengths\n\n")[2]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in compared.strip().splitlines()]
+    peers = {line[0]: dict(zip(cells[0], line, strict=True)) for line in cells[2:]}
+    assert list(peers) == ["packed", "padded, a batch a request", "padded, sorted by length"]
+    assert all(float(peer["max Δ logit"]) < 1e-4 for peer in peers.values()), "all score the same pairs alike"
+    assert float(peers["padded, a batch a request"]["padding %"]) > 10
+    page = (tmp_path / "gpu-check-cpu.html").read_text()
+    assert page.count("<svg") == 3
+    assert page.count("<table>") == 2 * len(names)
+    assert all(
+        plot in text for plot in ("gpu-check-cpu-load.svg", "gpu-check-cpu-latency.svg", "gpu-check-cpu-peers.svg")
+    )
 
 
 def test_without_a_gpu_nothing_is_measured(
     perf_analyzer: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        sys, "argv", ["gpu-check", str(perf_analyzer), "--config", "l4", "--repository", str(repository)]
+        sys,
+        "argv",
+        ["gpu-check", str(perf_analyzer), "--config", "l4", "--no-huggingface", "--repository", str(repository)],
     )
     assert gpu_check.main() == 1
     assert "make engine: no GPU here" in capfd.readouterr().err

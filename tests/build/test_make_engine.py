@@ -22,7 +22,7 @@ from packrank_build.check_engine import tensorrt_rtx
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.engine_gate import Ranker
 from packrank_build.engine_log import EngineError
-from packrank_build.engine_ranker import EngineRanker
+from packrank_build.engine_ranker import EngineRun
 from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt
 from packrank_build.make_model import make_model
 from packrank_build.parity_gate import ParityError
@@ -195,7 +195,7 @@ def test_the_same_tensorrt_is_accepted() -> None:
 def test_the_engine_ranker_calls_what_tensorrt_has() -> None:
     """As far as it can be checked without a GPU: TensorRT-RTX's classes have TensorRT's methods."""
     trt = tensorrt_rtx()
-    source = inspect.getsource(EngineRanker)
+    source = inspect.getsource(EngineRun)
     for variable, of in (("_runtime", trt.Runtime), ("_engine", trt.ICudaEngine), ("_context", trt.IExecutionContext)):
         used = set(re.findall(rf"self\.{variable}\.(\w+)", source))
         assert used
