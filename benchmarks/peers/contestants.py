@@ -143,7 +143,8 @@ def _vllm(settings: Settings, mix: Mix) -> list[str]:
 
 def _infinity(settings: Settings) -> list[str]:
     return [
-        *("-m", "infinity_emb", "v2", "--model-id", str(PEER_CHECKPOINT), "--served-model-name", "ranker"),
+        *("-c", "from infinity_emb.cli import cli; cli()", "v2"),
+        *("--model-id", str(PEER_CHECKPOINT), "--served-model-name", "ranker", "--no-vector-disk-cache"),
         *("--engine", "torch", "--device", "cpu", "--trust-remote-code", "--no-compile", "--no-model-warmup"),
         *("--no-bettertransformer", "--batch-size", str(settings["batch_size"]), "--host", "127.0.0.1"),
     ]
