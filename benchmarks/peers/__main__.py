@@ -96,11 +96,10 @@ class Benchmark:
 
     def _round(self, ready: dict[str, tuple[Settings, Running]], first: int) -> Round:
         hidden, intermediate = (int(self.architecture[name]) for name in ("hidden_size", "intermediate_size"))
-        peaks = {
-            "fp32": gemm_peak_gops("fp32", hidden, intermediate),
-            "bf16": bf16_gemm_peak_gops(hidden, intermediate),
-            "int8": gemm_peak_gops("int8", hidden, intermediate),
-        }
+        used = {CONTESTANTS[name].precision for name in ready}
+        peaks: dict[str, float] = {p: gemm_peak_gops(p, hidden, intermediate) for p in used if p != "bf16"}
+        if "bf16" in used:
+            peaks["bf16"] = bf16_gemm_peak_gops(hidden, intermediate)
         names = list(ready)
         scored: dict[str, Scored] = {}
         for name in names[first % len(names) :] + names[: first % len(names)]:

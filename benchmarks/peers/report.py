@@ -73,7 +73,7 @@ def markdown(rounds: Mapping[str, Sequence[Round]]) -> str:
     for mix, of_mix in rounds.items():
         peaks = ", ".join(
             f"{precision} {statistics.median(r.peaks_gops[precision] for r in of_mix):.0f}"
-            for precision in of_mix[0].peaks_gops
+            for precision in sorted({c.precision for c in _present(of_mix)})
         )
         parts += [
             f"{MIXES[mix].lengths} tokens: {of_mix[0].pairs} pairs, {of_mix[0].tokens} tokens, {len(of_mix)} rounds; "
