@@ -1,5 +1,7 @@
 """`make bench-scaling`: cost per token over passages of a request and tokens of a pair, and what padding would waste.
 
+Cost is processor time, which other work on the machine does not add to.
+
 - passages: one question of 1 to 500 passages through the ensemble over gRPC, split by the client where it is too large;
 - tokens: pairs of 16 to 8192 tokens, in process on the same weights, written once more for that length;
 - waste: arithmetic on the three length mixes.
@@ -15,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from benchmarks.cpu_time import server_cpu_seconds
 from benchmarks.length_mixes import MIXES, question_of_lengths
 from benchmarks.local_ensemble import (
     REPOSITORY,
@@ -39,7 +43,7 @@ from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs
-from packrank_backend.tritonserver import ServerStartError
+from packrank_backend.tritonserver import ServerStartError, TritonServer
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.hub import checkpoint_directory
 from packrank_build.make_model import export_graph
@@ -56,31 +60,36 @@ WASTE_PAIRS = 1000
 
 
 def passages_rows(
-    endpoint: str, tokenizer: Tokenizer, passages: Sequence[int], seconds: float, progress: Progress
+    server: TritonServer, tokenizer: Tokenizer, passages: Sequence[int], seconds: float, progress: Progress
 ) -> list[Row]:
-    """Seconds of one question for each number of passages, and what that is for each token."""
+    """Time of one question for each number of passages, and the server's processor time for each token."""
+
+    def server_s() -> float:
+        return server_cpu_seconds(server.process.pid)
+
     rows: list[Row] = []
-    with RerankClient(endpoint, timeout_s=600) as client:
+    with RerankClient(server.grpc_endpoint, timeout_s=600) as client:
         for length in PAIR_TOKENS:
             for count in passages:
                 question = question_of_lengths(tokenizer, [length] * count)
                 progress.step(f"{count} passages of {length} tokens")
-                taken = _median_seconds(lambda: client.rerank(question.query, question.passages), seconds)  # noqa: B023
+                ask = partial(client.rerank, question.query, question.passages)
+                took = time_of(ask, seconds, server_s)
                 tokens = packed(tokenizer, [question], length + 8)[0].input_ids.size
                 rows.append(
                     {
                         "tokens/pair": length,
                         "passages": count,
-                        "ms": round(1e3 * taken, 1),
-                        "us/token": round(1e6 * taken / tokens, 1),
-                        "tokens/s": round(tokens / taken),
+                        "ms": round(1e3 * took.wall_s, 1),
+                        "us/token": round(1e6 * took.wall_s / tokens, 1),
+                        "CPU us/token": round(1e6 * took.cpu_s / tokens, 1),
                     }
                 )
     return rows
 
 
 def tokens_rows(ranker: CpuRanker, lengths: Sequence[int], seconds: float, progress: Progress) -> list[Row]:
-    """Cost of a token by the length of its pair, and the part of it that grows with the length: attention."""
+    """Processor time of a token by the length of its pair, and the part that grows with the length: attention."""
     random = np.random.default_rng(0)
     costs = []
     for length in lengths:
@@ -88,14 +97,15 @@ def tokens_rows(ranker: CpuRanker, lengths: Sequence[int], seconds: float, progr
         progress.step(f"{pairs} pairs of {length} tokens")
         ids = random.integers(5, int(ranker.record.architecture["vocab_size"]), pairs * length).astype(np.int32)
         batch = [PackedPairs(ids, np.full(pairs, length, np.int32))]
-        costs.append(1e6 * _median_seconds(lambda: ranker.logits(batch), seconds) / (pairs * length))  # noqa: B023
+        took = time_of(partial(ranker.logits, batch), seconds, time.process_time)
+        costs.append(1e6 * took.cpu_s / (pairs * length))
     flat, slope = flat_and_linear_part(lengths, costs)
     return [
         {
             "tokens/pair": length,
-            "us/token": round(cost, 1),
-            "attention (fitted) us/token": round(slope * length, 1),
-            "without it us/token": round(cost - slope * length, 1),
+            "CPU us/token": round(cost, 1),
+            "attention, fitted": round(slope * length, 1),
+            "without it": round(cost - slope * length, 1),
             "against the fit": round((cost - slope * length) / flat, 2),
         }
         for length, cost in zip(lengths, costs, strict=True)
@@ -149,24 +159,35 @@ def padded_tokens(lengths: NDArray[np.int32]) -> int:
     return sum(len(batch) * int(batch.max()) for batch in batches)
 
 
-def _median_seconds(work: Callable[[], object], seconds: float) -> float:
-    """Of as many runs as fit, at least one; where several fit, the first one only warms up."""
-    taken: list[float] = []
-    while sum(taken) < seconds:
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[1:] or taken)
+@dataclass(frozen=True)
+class Took:
+    """Means of one run: seconds on the clock, and of processor time."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def time_of(work: Callable[[], object], seconds: float, cpu_clock: Callable[[], float]) -> Took:
+    """Of one run, if it takes so many seconds; else of as many as fit, after the one that warmed up."""
+
+    def timed(runs: int) -> Took:
+        cpu_s, began_s = cpu_clock(), time.perf_counter()
+        for _ in range(runs):
+            work()
+        return Took((time.perf_counter() - began_s) / runs, (cpu_clock() - cpu_s) / runs)
+
+    first = timed(1)
+    return first if first.wall_s >= seconds else timed(round(seconds / first.wall_s))
 
 
 def spread(rows: Sequence[Row]) -> str:
-    """How flat the cost per token is over passages, for each length of pairs."""
+    """How flat the processor time per token is over passages, for each length of pairs."""
     lines = []
     for length in dict.fromkeys(row["tokens/pair"] for row in rows):
-        costs = [float(row["us/token"]) for row in rows if row["tokens/pair"] == length]
+        costs = [float(row["CPU us/token"]) for row in rows if row["tokens/pair"] == length]
         middle = statistics.median(costs)
         low, high = 100 * (min(costs) / middle - 1), 100 * (max(costs) / middle - 1)
-        lines.append(f"- {length} tokens a pair: {low:+.0f} % to {high:+.0f} % of the median cost per token")
+        lines.append(f"- {length} tokens a pair: {low:+.0f} % to {high:+.0f} % of the median processor time per token")
     return "\n".join(lines)
 
 
@@ -197,7 +218,7 @@ def main() -> int:
         with served(options.repository, "scaling") as server:
             parameters = ranker_parameters(server.grpc_endpoint)
             by_passages = passages_rows(
-                server.grpc_endpoint,
+                server,
                 published_tokenizer(options.repository),
                 options.passages,
                 options.seconds,
@@ -235,26 +256,26 @@ def plot(by_passages: Sequence[Row], by_tokens: Sequence[Row], waste: Sequence[R
     """Draw the three tables."""
     series = {
         f"{length} tokens a pair": [
-            (float(row["passages"]), float(row["us/token"])) for row in by_passages if row["tokens/pair"] == length
+            (float(row["passages"]), float(row["CPU us/token"])) for row in by_passages if row["tokens/pair"] == length
         ]
         for length in PAIR_TOKENS
     }
     line_plot(
         RESULTS / "scaling_passages.svg",
         series,
-        title="Cost per token against passages of one question, over gRPC",
+        title="Processor time per token against passages of one question, over gRPC",
         x="passages",
-        y="µs per token",
+        y="µs of processor time per token",
         log_x=True,
     )
-    measured = [(float(row["tokens/pair"]), float(row["us/token"])) for row in by_tokens]
-    without = [(float(row["tokens/pair"]), float(row["without it us/token"])) for row in by_tokens]
+    measured = [(float(row["tokens/pair"]), float(row["CPU us/token"])) for row in by_tokens]
+    without = [(float(row["tokens/pair"]), float(row["without it"])) for row in by_tokens]
     line_plot(
         RESULTS / "scaling_tokens.svg",
         {"whole": measured, "without attention's part that grows with length": without},
-        title="Cost per token against tokens of a pair, in process",
+        title="Processor time per token against tokens of a pair, in process",
         x="tokens of a pair",
-        y="µs per token",
+        y="µs of processor time per token",
         log_x=True,
     )
     bar_plot(

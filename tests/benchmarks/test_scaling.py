@@ -38,18 +38,19 @@ def test_packing_wastes_least_and_uniform_lengths_waste_nothing() -> None:
 
 
 def test_spread_is_around_the_median_of_each_length() -> None:
-    rows = [{"tokens/pair": 32, "us/token": cost} for cost in (90, 100, 130)] + [{"tokens/pair": 64, "us/token": 5}]
+    rows = [{"tokens/pair": 32, "CPU us/token": cost} for cost in (90, 100, 130)] + [
+        {"tokens/pair": 64, "CPU us/token": 5}
+    ]
     assert spread(rows) == (
-        "- 32 tokens a pair: -10 % to +30 % of the median cost per token\n"
-        "- 64 tokens a pair: +0 % to +0 % of the median cost per token"
+        "- 32 tokens a pair: -10 % to +30 % of the median processor time per token\n"
+        "- 64 tokens a pair: +0 % to +0 % of the median processor time per token"
     )
 
 
 def test_both_sweeps_run(server: TritonServer, repository: Path) -> None:
-    endpoint = server.grpc_endpoint
-    by_passages = passages_rows(endpoint, published_tokenizer(repository), [1, 3], 0.01, Progress())
+    by_passages = passages_rows(server, published_tokenizer(repository), [1, 3], 0.01, Progress())
     assert [(row["tokens/pair"], row["passages"]) for row in by_passages] == [(32, 1), (32, 3), (128, 1), (128, 3)]
     assert all(float(row["us/token"]) > 0 for row in by_passages)
-    ranker = bare_ranker(repository, ranker_parameters(endpoint))
+    ranker = bare_ranker(repository, ranker_parameters(server.grpc_endpoint))
     by_tokens = tokens_rows(ranker, [16, 64, 256], 0.01, Progress())
     assert [row["tokens/pair"] for row in by_tokens] == [16, 64, 256]
