@@ -55,8 +55,8 @@ def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
             # NVIDIA's words, which its users search for
             words = f"Input length {error.tokens} exceeds maximum allowed token size {error.limit_tokens}"
             sentence = f"{words}: {sentence}"
-        # NVIDIA's reference has no schema for errors; its client reads `message` beside `"object": "error"`
-        # (github.com/langchain-ai/langchain-nvidia/pull/299 shows a container's answer)
+        # No schema of NVIDIA's for errors is known. Pull request 299 of langchain-ai/langchain-nvidia on GitHub quotes
+        # a container's answer: "object": "error", and `message`, which NVIDIA's client reads.
         kind = "invalid_request_error" if error.http_status(dialect) < 500 else "server_error"
         return {"object": "error", "message": sentence, "detail": named, "type": kind}
     if dialect is Dialect.TEI:
