@@ -119,7 +119,7 @@ def test_the_first_start_builds_the_model_serves_it_and_ends_with_sigterm(
 def test_sigterm_ends_a_build_and_leaves_nothing_of_it(image: Image, empty_volume: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with container(image, "model", log) as process:
-        wait_for(process, log, "reference layer")
+        wait_for(process, log, "writing the packed graph")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM, log.read_text()
     repository = empty_volume / "model_repository"
