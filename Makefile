@@ -187,8 +187,8 @@ engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
 
-precision: setup ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker]
-	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)"
+precision: setup-test $(FAQ_SETS) $(LONG_SET) ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker] [QUESTIONS=25]
+	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(SETS) $(if $(QUESTIONS),--questions $(QUESTIONS))
 
 gpu-check: setup-bench $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, compare, report (installs torch): CONFIG=<target> [NO_BUILD=1] [NO_HUGGINGFACE=1]
 	@$(if $(NO_HUGGINGFACE),:,$(PYTHON) scripts/setup_environment.py --torch)
