@@ -95,7 +95,7 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running 
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
 
-perf-gateway: setup-test ## what the gateway costs over direct gRPC, with a tiny model
+perf-gateway: setup-test $(BUILT) $(STRATEGY) ## what the gateway costs over direct gRPC, with a tiny model and with the built one
 	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
 bench-overhead: setup $(BUILT) $(STRATEGY) ## the ensemble over gRPC against the bare ranker in process, and the time of every step

