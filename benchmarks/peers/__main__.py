@@ -89,6 +89,8 @@ class Benchmark:
                 if settings is not None:
                     self._progress.step(f"{self.mix.name}: starting {contestant.name} {settings}")
                     ready[contestant.name] = settings, stack.enter_context(contestant.running(settings, self.mix))
+            if REFERENCE not in ready:
+                raise ContestantFailed(f"{REFERENCE}, whose logits judge all others, is not tuned: `tune` it first.")
             for _, running in ready.values():
                 warm_up(running, self.questions)
             for number in range(rounds):
