@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchmarks.gemm_peak import gemm_peak_gops
+from benchmarks.local_ensemble import packed
 from benchmarks.machine import machine
 from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
-from packrank_backend.packing import PackedPairs, pack
-from packrank_backend.pairs import PairLimits, Question, encode_questions
-from packrank_backend.truncation import Truncate
+from packrank_backend.packing import PackedPairs
+from packrank_backend.pairs import Question
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.make_model import make_model
 from packrank_build.packed_graph import Precision
@@ -61,15 +61,8 @@ class Judged:
 def read_judged(path: Path, tokenizer: Tokenizer, max_pair_tokens: int, count: int) -> Judged:
     """The first `count` questions, each pair cut to `max_pair_tokens`."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
-    questions = [Question(line["question"], line["passages"], Truncate.END) for line in lines]
-    most = 512 * max_pair_tokens
-    limits = PairLimits(max_pair_tokens, max_passages=512, max_request_tokens=most, max_request_frames=most)
-    requests = []
-    for encoded in encode_questions(tokenizer, questions, limits):
-        if isinstance(encoded, Exception):
-            raise encoded
-        requests.append(pack(encoded.ids))
-    return Judged(requests, [int(line["answer"]) for line in lines])
+    questions = [Question(line["question"], line["passages"]) for line in lines]
+    return Judged(packed(tokenizer, questions, max_pair_tokens), [int(line["answer"]) for line in lines])
 
 
 def ndcg_at_10(logits: NDArray[np.float32], answer: int) -> float:

@@ -16,7 +16,11 @@ def cpu_seconds(stat: str) -> float:
     return (user + system) / os.sysconf("SC_CLK_TCK")
 
 
+def process_cpu_seconds(pids: Iterable[int]) -> float:
+    """Of all these processes since they began."""
+    return sum(cpu_seconds(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")) for pid in pids)
+
+
 def server_cpu_seconds(server_pid: int) -> float:
     """Of tritonserver and its model processes since they began."""
-    pids: Iterable[int] = (server_pid, *stub_processes(server_pid))
-    return sum(cpu_seconds(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")) for pid in pids)
+    return process_cpu_seconds((server_pid, *stub_processes(server_pid)))

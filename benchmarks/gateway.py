@@ -24,7 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.cpu_time import process_cpu_seconds
 from benchmarks.machine import machine
+from benchmarks.report import write_markdown
 from packrank_backend.build_record import read_build_record
 from packrank_backend.stub_processes import stub_processes
 from packrank_backend.tritonserver import TritonServer, free_ports
@@ -36,20 +38,12 @@ from packrank_client import AsyncRerankClient
 from tests.gateway.running_gateway import RunningGateway, running_gateway
 from tests.repository import ROOT, empty_repository
 
-RESULTS = ROOT / "benchmarks" / "results"
 QUERY = "how much protein should a female eat?"
 PASSAGES = [f"Passage number {number} speaks of protein, and of what else a woman eats." for number in range(10)]
 CONCURRENCY = 16
 BURST_REQUESTS, BURST_PASSAGES = 1000, 100
 
 Ask = Callable[[], Awaitable[None]]
-
-
-def process_seconds(pid: int) -> float:
-    """Processor time of a process, its threads included, since it began."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    # proc(5): utime and stime, counted from the field behind the name
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class ProcessorTime:
@@ -66,7 +60,7 @@ class ProcessorTime:
         self._before = self._now()
 
     def _now(self) -> dict[str, float]:
-        return {name: sum(map(process_seconds, pids)) for name, pids in self._pids.items()}
+        return {name: process_cpu_seconds(pids) for name, pids in self._pids.items()}
 
     def since_last_ms(self, requests: int) -> dict[str, float]:
         """Milliseconds a request since this was asked for the last time."""
@@ -240,9 +234,7 @@ def main() -> int:
         with served(published, Path(work)) as (server, gateway):
             report = asyncio.run(measure(server, gateway, source, options.requests // 10))
     report = f"{machine()}\n\n{tiny}\n{report}"
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gateway.md").write_text(report, encoding="utf-8")
-    print(report)
+    write_markdown("gateway", report)
     return 0
 
 

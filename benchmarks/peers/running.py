@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,14 @@ OFFLINE = {
 }
 
 
+def asked_at_once(questions: Sequence[Question], logits: Callable[[Question], list[float]]) -> Scored:
+    """One request for each question, all of them at the same time."""
+    with ThreadPoolExecutor(len(questions)) as threads:
+        start = time.perf_counter()
+        answers = list(threads.map(logits, questions))
+        return Scored(time.perf_counter() - start, [logit for answer in answers for logit in answer])
+
+
 class HttpServer:
     """A peer's server, asked as its own clients ask it."""
 
@@ -113,10 +121,7 @@ class HttpServer:
 
     def score(self, questions: Sequence[Question]) -> Scored:
         """From the first request to the last answer."""
-        with ThreadPoolExecutor(len(questions)) as threads:
-            start = time.perf_counter()
-            answers = list(threads.map(self._logits, questions))
-            return Scored(time.perf_counter() - start, [logit for answer in answers for logit in answer])
+        return asked_at_once(questions, self._logits)
 
     def _logits(self, question: Question) -> list[float]:
         body = {**self._request, "query": pair_text(question.query, ""), "documents": list(question.passages)}
@@ -179,10 +184,7 @@ class Ensemble:
 
     def score(self, questions: Sequence[Question]) -> Scored:
         """From the first request to the last answer."""
-        with ThreadPoolExecutor(len(questions)) as threads:
-            start = time.perf_counter()
-            answers = list(threads.map(self._logits, questions))
-            return Scored(time.perf_counter() - start, [logit for answer in answers for logit in answer])
+        return asked_at_once(questions, self._logits)
 
     def _logits(self, question: Question) -> list[float]:
         results = self._client.rerank(question.query, question.passages)

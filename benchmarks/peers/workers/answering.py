@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -13,6 +14,15 @@ Pair = Sequence[str]
 
 
 Score = Callable[[list[Pair]], list[float]]
+
+
+def torch_options(description: str | None) -> argparse.Namespace:
+    """What a worker that runs a checkpoint in torch is told: checkpoint, dtype, batch_size."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)
+    parser.add_argument("--batch-size", type=int, required=True)
+    return parser.parse_args()
 
 
 def answer_questions(load: Callable[[], Score]) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from sentence_transformers import CrossEncoder
 
-from benchmarks.peers.workers.answering import Pair, Score, answer_questions
+from benchmarks.peers.workers.answering import Pair, Score, answer_questions, torch_options
 
 
 def main() -> None:
     """Answer until standard input ends."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)
-    parser.add_argument("--batch-size", type=int, required=True)
-    options = parser.parse_args()
+    options = torch_options(__doc__)
 
     def load() -> Score:
         model = CrossEncoder(
