@@ -1,6 +1,7 @@
 """FP8 (E4M3) projections: the packed graph with quantised operands, and the calibration of their scales.
 
-Every projection of every layer reads activations and weights in 8 bits, each tensor with one scale; the score head,
+Every projection of every layer reads activations and weights in 8 bits: activations with one scale a tensor, weights with
+one for each output, so that small columns of a weight are not rounded in the subnormals that a large one leaves them. The score head,
 norms, attention and everything else stay as they are. Written as quantise/dequantise pairs: TensorRT takes them for FP8
 matrix products on SM89 and SM90, ONNX Runtime computes them as they stand, rounding to FP8 and multiplying in the
 graph's precision. E4M3 is that of Micikevicius et al. 2022 (arXiv:2209.05433), in ONNX FLOAT8E4M3FN: largest value 448,
@@ -88,45 +89,50 @@ def fp8_graph(model: ir.Model, sizes: Mapping[str, float], compute: ir.DataType)
     for projection in _projections(model):
         name, activation = projection.name, projection.activation
         if activation not in rounded:
-            scale = tape.initializer(_scale(f"{name}.activation_scale", sizes[name], compute))
+            size = scale_of(sizes[name], compute.numpy())
+            scale = tape.initializer(ir.Tensor(size, name=f"{name}.activation_scale"))
             quantised = tape.op("QuantizeLinear", [activation, scale, zero])
             rounded[activation] = tape.op("DequantizeLinear", [quantised, scale])
         projection.matmul.replace_input_with(0, rounded[activation])
         weight = [tape.initializer(tensor) for tensor in _quantised(projection, compute)]
-        projection.matmul.replace_input_with(1, tape.op("DequantizeLinear", weight))
+        projection.matmul.replace_input_with(1, tape.op("DequantizeLinear", weight, {"axis": 1}))
     model.graph.sort()
     _drop_unused(model)
     return model
 
 
 def _quantised(projection: _Projection, compute: ir.DataType) -> tuple[ir.LazyTensor, ir.LazyTensor]:
-    """A weight in E4M3 and its scale, read when the model is written."""
+    """A weight in E4M3 [inputs, outputs] and its scales [outputs], read when the model is written."""
     stored, name = projection.stored, projection.name
+    shape = stored.shape.numpy()
 
     def values() -> NDArray[np.float32]:
         return stored.numpy().astype(np.float32)
 
+    def scales() -> NDArray[Any]:
+        return scale_of(np.abs(values()).max(axis=0), compute.numpy())
+
     def read() -> ir.TensorProtocol:
-        weight = values()
-        return ir.Tensor(to_fp8(weight, float(np.abs(weight).max())), name=f"{name}.fp8")
+        return ir.Tensor(to_fp8(values(), scales()), name=f"{name}.fp8")
 
     def read_scale() -> ir.TensorProtocol:
-        return _scale(f"{name}.weight_scale", float(np.abs(values()).max()), compute)
+        return ir.Tensor(scales(), name=f"{name}.weight_scale")
 
     return (
-        ir.LazyTensor(read, dtype=ir.DataType.FLOAT8E4M3FN, shape=ir.Shape(stored.shape.numpy()), name=f"{name}.fp8"),
-        ir.LazyTensor(read_scale, dtype=compute, shape=ir.Shape([]), name=f"{name}.weight_scale"),
+        ir.LazyTensor(read, dtype=ir.DataType.FLOAT8E4M3FN, shape=ir.Shape(shape), name=f"{name}.fp8"),
+        ir.LazyTensor(read_scale, dtype=compute, shape=ir.Shape(shape[1:]), name=f"{name}.weight_scale"),
     )
 
 
-def to_fp8(values: NDArray[np.float32], largest: float) -> NDArray[Any]:
-    """Round to E4M3, with `largest` and what is beyond it at 448."""
-    scaled: NDArray[Any] = np.clip(values * np.float32(LARGEST / largest), -LARGEST, LARGEST)
+def scale_of(largest: float | NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """What brings `largest` to 448, in the dtype of the graph; never 0, also where all values are."""
+    return np.maximum(np.asarray(largest / LARGEST).astype(dtype), ml_dtypes.finfo(dtype).smallest_subnormal)
+
+
+def to_fp8(values: NDArray[np.float32], scale: NDArray[Any]) -> NDArray[Any]:
+    """Divide by the scale (one, or one for each column) and round to E4M3; what is beyond 448 becomes 448."""
+    scaled: NDArray[Any] = np.clip(values / scale.astype(np.float32), -LARGEST, LARGEST)
     return scaled.astype(ml_dtypes.float8_e4m3fn)
-
-
-def _scale(name: str, largest: float, compute: ir.DataType) -> ir.TensorProtocol:
-    return ir.Tensor(np.asarray(largest / LARGEST).astype(compute.numpy()), name=name)
 
 
 def _drop_unused(model: ir.Model) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from packrank_backend.packing import PackedPairs, pack
-from packrank_build.fp8 import activation_sizes, fp8_graph, to_fp8, with_activation_sizes
+from packrank_build.fp8 import activation_sizes, fp8_graph, scale_of, to_fp8, with_activation_sizes
 from packrank_build.packed_graph import packed_graph
 from packrank_build.random_checkpoint import random_architecture, random_weight
 
@@ -54,9 +54,19 @@ def test_sizes_are_the_largest_of_all_requests(sizes: dict[str, float], tmp_path
 
 def test_rounding_is_e4m3s_and_saturates() -> None:
     values = np.array([1.0, -1.0, 0.5, 1e-9, 1.01, 2.0], np.float32)
-    rounded = to_fp8(values, 1.0)
+    rounded = to_fp8(values, scale_of(1.0, np.dtype(np.float32)))
     assert rounded.dtype == ml_dtypes.float8_e4m3fn
     assert rounded.astype(np.float32).tolist() == [448, -448, 224, 0, 448, 448]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_each_column_has_its_own_scale_also_a_tiny_and_an_empty_one(dtype: type[np.floating]) -> None:
+    values = np.array([[1.0, 2e-3, 0.0], [0.5, -1e-3, 0.0]], np.float32)
+    scales = scale_of(np.abs(values).max(axis=0), np.dtype(dtype))
+    assert scales.dtype == dtype
+    restored = to_fp8(values, scales).astype(np.float32) * scales.astype(np.float32)
+    # half a step of E4M3's 3 bits, also where fp16's own scale is subnormal
+    np.testing.assert_allclose(restored, values, rtol=2**-4)
 
 
 @pytest.mark.parametrize("emulate", [False, True])
@@ -75,4 +85,7 @@ def test_scores_stay_near_and_only_projections_are_rounded(
     assert {f"{name}.fp8" for name in SHAPES if name.endswith("_proj.weight")} <= weights
     assert not {name for name in SHAPES if name.endswith("_proj.weight")} & weights, "the weight itself is gone"
     assert "score.weight" in weights
+    first = "model.layers.0.mlp.down_proj.weight"
+    (scale,) = [tensor for tensor in model.graph.initializer if tensor.name == f"{first}.weight_scale"]
+    assert list(scale.dims) == [SHAPES[first][0]], "one for each output"
     assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) == 4 * TINY.layers
