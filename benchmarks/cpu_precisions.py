@@ -1,14 +1,13 @@
-"""`make bench-precisions`: what int8 gains and loses against fp32 on a CPU, with one checkpoint and real questions.
+"""`make bench-precisions`: what int8 gains and loses against fp32 on a CPU, with one checkpoint and labelled questions.
 
-QUESTIONS is a JSON-lines file of {"question": str, "passages": [str, ...], "answer": index of the right passage}.
-Leaves benchmarks/results/cpu_precisions.csv and .md. Runs in process: no server, no tokenizer in the measured time.
+The questions are those of the held-out sets whose right answer is among BM25's best passages. Leaves
+benchmarks/results/cpu_precisions.csv and .md. Runs in process: no server, no tokenizer in the measured time.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 import tempfile
 import time
@@ -22,17 +21,17 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchmarks.gemm_peak import gemm_peak_gops
-from benchmarks.local_ensemble import packed
 from benchmarks.machine import machine
+from benchmarks.precision import Labelled, labelled_questions, ndcg, requests_of
 from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
-from packrank_backend.pairs import Question
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.make_model import make_model
 from packrank_build.packed_graph import Precision
 from packrank_build.parity_gate import ParityError, kendall_tau
 from packrank_build.progress import Progress
+from packrank_client.evaluation.errors import EvaluationError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,6 +39,8 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 # The fidelity gate: what a precision must keep of fp32's ranking to become the default.
 LEAST_KENDALL_TAU = 0.98
 LARGEST_NDCG_LOSS = 0.005
+SETS = ("debian-faq-en", "perlfaq")
+CANDIDATES = 20
 ROUNDS = 3
 
 Logits = list[NDArray[np.float32]]
@@ -47,10 +48,10 @@ Logits = list[NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Judged:
-    """The questions as packed requests, and the place of each right passage."""
+    """The questions as packed requests, and the grades of each one's passages: FP32 [passages]."""
 
     requests: list[PackedPairs]
-    answers: list[int]
+    grades: list[NDArray[np.float32]]
 
     @property
     def tokens(self) -> int:
@@ -58,28 +59,22 @@ class Judged:
         return sum(request.input_ids.size for request in self.requests)
 
 
-def read_judged(path: Path, tokenizer: Tokenizer, max_pair_tokens: int, count: int) -> Judged:
-    """The first `count` questions, each pair cut to `max_pair_tokens`."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
-    questions = [Question(line["question"], line["passages"]) for line in lines]
-    return Judged(packed(tokenizer, questions, max_pair_tokens), [int(line["answer"]) for line in lines])
+def judged(questions: Sequence[Labelled], tokenizer: Tokenizer, max_pair_tokens: int) -> Judged:
+    """The questions, each pair cut to `max_pair_tokens`."""
+    requests = requests_of(tokenizer, [one.question for one in questions], max_pair_tokens)
+    return Judged(requests, [one.grades for one in questions])
 
 
-def ndcg_at_10(logits: NDArray[np.float32], answer: int) -> float:
-    """nDCG@10 with one relevant passage: 1 / log2(1 + rank), 0 beyond rank 10 (Järvelin & Kekäläinen 2002)."""
-    rank = 1 + int((logits > logits[answer]).sum())
-    return float(1 / np.log2(1 + rank)) if rank <= 10 else 0.0
-
-
-def fidelity(reference: Logits, measured: Logits, answers: Sequence[int]) -> dict[str, float]:
-    """How far a precision's ranking is from the reference's; Kendall's tau is the mean over the questions."""
-    ndcg = [
-        np.mean([ndcg_at_10(row, a) for row, a in zip(rows, answers, strict=True)]) for rows in (reference, measured)
-    ]
+def fidelity(reference: Logits, measured: Logits, grades: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+    """How far a precision's ranking is from the reference's; Kendall's tau and nDCG@10 are means over the questions."""
+    reference_ndcg, measured_ndcg = (
+        float(np.mean([ndcg(grade, row) for grade, row in zip(grades, rows, strict=True)]))
+        for rows in (reference, measured)
+    )
     return {
         "Kendall tau": round(float(np.mean([kendall_tau(*rows) for rows in zip(reference, measured, strict=True)])), 4),
-        "nDCG@10": round(float(ndcg[1]), 4),
-        "nDCG@10 - fp32": round(float(ndcg[1] - ndcg[0]), 4),
+        "nDCG@10": round(measured_ndcg, 4),
+        "nDCG@10 - fp32": round(measured_ndcg - reference_ndcg, 4),
         "max |logit difference|": round(
             float(max(np.abs(m - r).max() for r, m in zip(reference, measured, strict=True))), 4
         ),
@@ -115,7 +110,7 @@ def measure(rankers: dict[Precision, CpuRanker], judged: Judged) -> list[dict[st
                 "GOP/s": round(reached),
                 "GEMM peak GOP/s": round(peak),
                 "% of peak": round(100 * reached / peak),
-                **fidelity(logits["fp32"], logits[precision], judged.answers),
+                **fidelity(logits["fp32"], logits[precision], judged.grades),
             }
         )
     return rows
@@ -132,8 +127,8 @@ def main() -> int:
     """Command line of `make bench-precisions`."""
     parser = argparse.ArgumentParser(prog="make bench-precisions", description=__doc__)
     parser.add_argument("--model", required=True, help="checkpoint directory or hub id")
-    parser.add_argument("--questions", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=100, help="questions to use")
+    parser.add_argument("sets", type=Path, help="where `make evaluation-sets` wrote them")
+    parser.add_argument("--questions", type=int, default=50, help="most of each set")
     parser.add_argument("--max-pair-tokens", type=int, default=512)
     options = parser.parse_args()
     progress = Progress()
@@ -142,6 +137,9 @@ def main() -> int:
     cache.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as work:
         try:
+            questions = [
+                one for name in SETS for one in labelled_questions(options.sets / name, options.questions, CANDIDATES)
+            ]
             for precision in PRECISIONS:
                 repository = Path(work, precision)
                 repository.mkdir()
@@ -160,19 +158,19 @@ def main() -> int:
                     max_run_tokens=1024,
                     max_attention_bytes=1 << 29,
                 )
-        except (UnsupportedCheckpoint, ParityError) as error:
+        except (UnsupportedCheckpoint, ParityError, EvaluationError) as error:
             print(f"make bench-precisions: {error}", file=sys.stderr)
             return 1
         tokenizer = Tokenizer.from_file(str(Path(work, "fp32", "tokenizer", "1", "tokenizer.json")))
-        judged = read_judged(options.questions, tokenizer, options.max_pair_tokens, options.count)
-        progress.step(f"{len(judged.requests)} questions, {judged.tokens} tokens, {ROUNDS} rounds of each precision")
-        rows = measure(rankers, judged)
+        asked = judged(questions, tokenizer, options.max_pair_tokens)
+        progress.step(f"{len(asked.requests)} questions, {asked.tokens} tokens, {ROUNDS} rounds of each precision")
+        rows = measure(rankers, asked)
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "cpu_precisions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    report = _report(rows, judged, options.model)
+    report = _report(rows, asked, options.model)
     (RESULTS / "cpu_precisions.md").write_text(report, encoding="utf-8")
     print(f"\n{report}\nWritten to benchmarks/results/cpu_precisions.md and .csv.")
     return 0

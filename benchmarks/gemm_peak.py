@@ -31,7 +31,7 @@ def _one_product(precision: str, inputs: int, outputs: int) -> bytes:
     tape = ir.tape.Tape()
     rows = ir.Value(name="rows", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([ROWS, inputs]))
     if precision == "int8":
-        weight = tape.initializer(ir.tensor(random.integers(-127, 128, (inputs, outputs), np.int8), name="weight"))
+        weight = tape.initializer(ir.tensor(random.integers(-63, 64, (inputs, outputs), np.int8), name="weight"))
         scale = tape.initializer(ir.tensor(np.full(outputs, 0.01, np.float32), name="scale"))
         product = tape.op("DynamicQuantizeMatMul", [rows, weight, scale], domain="com.microsoft")
     else:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from packrank_backend.cpu_ranker import this_processor_has_vnni
 from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_build.batching_strategy import compile_batching_strategy
 from packrank_build.llama3_tokenizer import write_llama3_tokenizer
@@ -17,10 +16,6 @@ from packrank_client import RerankClient
 from tests.repository import ROOT, empty_repository
 
 MAX_PAIR_TOKENS = 1024
-
-needs_vnni = pytest.mark.skipif(
-    not this_processor_has_vnni(), reason="this processor has no AVX-VNNI or AVX512-VNNI: no int8 model is built on it"
-)
 
 
 @pytest.fixture(scope="session")

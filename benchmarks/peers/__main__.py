@@ -39,7 +39,6 @@ from benchmarks.peers.records import MixRecords, Round, Trial, best_settings
 from benchmarks.peers.report import write_report
 from benchmarks.peers.running import ROOT, ContestantFailed, Running, Scored
 from packrank_backend.build_record import StaleBuild
-from packrank_backend.cpu_ranker import CPUINFO
 from packrank_backend.pairs import Question
 from packrank_backend.tritonserver import ServerStartError
 from packrank_build.architecture import UnsupportedCheckpoint, architecture_from_config
@@ -51,6 +50,7 @@ from packrank_client import RerankError
 
 OURS: tuple[Precision, ...] = ("fp32", "int8")
 REFERENCE = "huggingface-fp32"
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class Benchmark:

@@ -17,7 +17,6 @@ from benchmarks.peers.running import (
     running_http_server,
     running_worker,
 )
-from packrank_backend.cpu_ranker import has_vnni
 from packrank_backend.tritonserver import free_ports
 
 Precision = Literal["fp32", "bf16", "int8"]
@@ -59,8 +58,6 @@ class Contestant:
 
     def obstacle(self, cpuinfo: str) -> str | None:
         """Why it cannot take part on the processor of this /proc/cpuinfo; None when it can."""
-        if self.precision == "int8" and not has_vnni(cpuinfo):
-            return "the processor has neither AVX-VNNI nor AVX512-VNNI: packrank refuses int8 on it"
         if self.precision == "bf16" and BF16_FLAGS.isdisjoint(cpuinfo.split()):
             return "the processor has no products of bf16 numbers: peers emulate them, slower than fp32"
         return None

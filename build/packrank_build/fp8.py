@@ -1,11 +1,11 @@
 """FP8 (E4M3) projections: the packed graph with quantised operands, and the calibration of their scales.
 
-Every projection of every layer reads activations and weights in 8 bits: activations with one scale a tensor, weights with
-one for each output, so that small columns of a weight are not rounded in the subnormals that a large one leaves them. The score head,
-norms, attention and everything else stay as they are. Written as quantise/dequantise pairs: TensorRT takes them for FP8
-matrix products on SM89 and SM90, ONNX Runtime computes them as they stand, rounding to FP8 and multiplying in the
-graph's precision. E4M3 is that of Micikevicius et al. 2022 (arXiv:2209.05433), in ONNX FLOAT8E4M3FN: largest value 448,
-no infinity.
+Every projection of every layer reads activations and weights in 8 bits: activations with one scale a tensor, weights
+with one for each output, so that small columns of a weight are not rounded in the subnormals that a large one leaves
+them. The score head, norms, attention and everything else stay as they are. Written as quantise/dequantise pairs:
+TensorRT takes them for FP8 matrix products on SM89 and SM90, ONNX Runtime computes them as they stand, rounding to FP8
+and multiplying in the graph's precision. E4M3 is that of Micikevicius et al. 2022 (arXiv:2209.05433), in ONNX
+FLOAT8E4M3FN: largest value 448, no infinity.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ def _quantised(projection: _Projection, compute: ir.DataType) -> tuple[ir.LazyTe
 
 def scale_of(largest: float | NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
     """What brings `largest` to 448, in the dtype of the graph; never 0, also where all values are."""
-    return np.maximum(np.asarray(largest / LARGEST).astype(dtype), ml_dtypes.finfo(dtype).smallest_subnormal)
+    scale: NDArray[Any] = np.asarray(largest / LARGEST).astype(dtype)
+    never_zero: NDArray[Any] = np.maximum(scale, np.finfo(dtype).smallest_subnormal)
+    return never_zero
 
 
 def to_fp8(values: NDArray[np.float32], scale: NDArray[Any]) -> NDArray[Any]:

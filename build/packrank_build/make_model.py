@@ -8,17 +8,19 @@ import importlib.metadata
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import onnx_ir as ir
 
 from packrank_backend.build_record import BuildRecord
-from packrank_backend.cpu_ranker import this_processor_has_vnni
 from packrank_backend.prompt import PROMPT
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint import Checkpoint
+from packrank_build.gptq import Int8Weight
 from packrank_build.hub import checkpoint_directory
+from packrank_build.int8_weights import calibration_pairs, int8_weights
 from packrank_build.packed_graph import OPSET, AttentionForm, Precision, packed_graph
 from packrank_build.parity_gate import ParityError, ParityReport, check_parity
 from packrank_build.peak_memory import peak_memory_gb
@@ -47,11 +49,6 @@ def make_model(
     `reranker_v<version>`. Raises UnsupportedCheckpoint or ParityError; the repository is
     then as it was.
     """
-    if precision == "int8" and not this_processor_has_vnni():
-        raise UnsupportedCheckpoint(
-            "PRECISION=int8 is built on a processor with AVX-VNNI or AVX512-VNNI, as it is served on one: this one "
-            "adds up 8-bit products inexactly, so that the gate would fail. Use PRECISION=fp32."
-        )
     progress = progress or Progress()
     directory, commit = checkpoint_directory(model, revision)
     progress.step(f"reading {directory}")
@@ -63,8 +60,14 @@ def make_model(
     digest = checkpoint.sha256(progress.detail)
     with staging_directory(repository) as staging:
         _require_disk(staging, checkpoint, precision)
+        int8 = None
+        if precision == "int8":
+            pairs = calibration_pairs(tokenizer, max_pair_tokens)
+            progress.step(f"rounding the projections to int8, calibrated on {sum(map(len, pairs))} tokens")
+            int8 = int8_weights(checkpoint, pairs, progress.detail)
         progress.step(f"writing the packed graph in {precision}")
-        export_graph(checkpoint, precision, max_pair_tokens, staging / "model.onnx", progress)
+        export_graph(checkpoint, precision, max_pair_tokens, staging / "model.onnx", progress, int8=int8)
+        del int8
         progress.step(f"exported; peak memory so far {peak_memory_gb():.2f} GB")
         tokenizer.save(str(staging / "tokenizer.json"), pretty=False)
         record = BuildRecord(
@@ -112,10 +115,17 @@ def export_graph(
     *,
     emulate: bool = False,
     attention: AttentionForm = "lengths",
+    int8: Mapping[str, Int8Weight] | None = None,
 ) -> None:
     """Write the graph to `path` and its weights to `<path>.data`, one weight in memory at a time."""
     graph = packed_graph(
-        checkpoint.architecture, checkpoint.weight, precision, max_pair_tokens, emulate=emulate, attention=attention
+        checkpoint.architecture,
+        checkpoint.weight,
+        precision,
+        max_pair_tokens,
+        emulate=emulate,
+        attention=attention,
+        int8=int8,
     )
 
     def announce(tensor: ir.TensorProtocol, place: ir.external_data.CallbackInfo) -> None:

@@ -7,7 +7,7 @@ into one row of frames per pair, as many as the longest pair needs, and the resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from packrank_build.architecture import Architecture
+from packrank_build.gptq import Int8Weight
 from packrank_build.rope import rotation_tables
 from packrank_build.rotation import RotatedWeights, block_rotation
 
@@ -34,8 +35,6 @@ _DTYPES = {
     "int8": ir.DataType.FLOAT,
 }
 
-INT8_LARGEST = 127  # of weights; activations are UINT8
-
 WeightReader = Callable[[str], NDArray[Any]]
 
 
@@ -48,6 +47,7 @@ def packed_graph(
     emulate: bool = False,
     attention: AttentionForm = "lengths",
     padded: bool = False,
+    int8: Mapping[str, Int8Weight] | None = None,
 ) -> ir.Model:
     """Write the graph; weights are read through `weight` only while the model is being saved.
 
@@ -65,15 +65,17 @@ def packed_graph(
     token, and seq_lens are the only inputs. The same operators, on every pad token too, and without the gathering.
 
     `precision` is that of the projections and of attention. Norms, rotation, the residual stream, pooling and
-    score are fp32 in every precision, since their sums are what low precision loses. int8 is ONNX Runtime's own: rows
-    are quantised once for all projections that read them, with one scale for all of them, and each projection is one
-    com.microsoft.MatMulIntegerToFloat, whose weights have a scale for each output channel; attention is fp32, and the
-    weights are rotated (rotation.py).
+    score are fp32 in every precision, since their sums are what low precision loses. int8 needs the projections that
+    int8_weights.py made (`int8`), of the rotated network (rotation.py), and runs on ONNX Runtime only: each projection
+    is one com.microsoft.MatMulIntegerToFloat, whose weights have a scale for each output channel and whose rows are
+    UINT8 with a scale for each token, so that no pair's score depends on what else is in the batch. Attention is fp32.
 
     With `emulate` the same graph computes in fp32 and rounds every result to `precision`: what hardware with fp32
     accumulators does, on a runtime that lacks the precision (ONNX Runtime's CPU kernels have no bf16).
     """
-    writer = _GraphWriter(architecture, weight, precision, max_pair_tokens, emulate=emulate, attention=attention)
+    writer = _GraphWriter(
+        architecture, weight, precision, max_pair_tokens, emulate=emulate, attention=attention, int8=int8 or {}
+    )
     return writer.padded_model() if padded else writer.model()
 
 
@@ -101,6 +103,7 @@ class _GraphWriter:
         *,
         emulate: bool,
         attention: AttentionForm,
+        int8: Mapping[str, Int8Weight],
     ) -> None:
         self.architecture = architecture
         self.weight = RotatedWeights(architecture, weight).weight if precision == "int8" else weight
@@ -110,6 +113,7 @@ class _GraphWriter:
         self.rounds = emulate and precision != "fp32"
         self.casts = self.dtype != ir.DataType.FLOAT and not emulate
         self.attention_form = attention
+        self.int8 = int8
         self.tape = ir.tape.Tape()
 
     def model(self) -> ir.Model:
@@ -293,43 +297,31 @@ class _GraphWriter:
         """The same rows through one projection or several."""
         if self.precision != "int8":
             return [self._computed_op("MatMul", rows, self._stored(name, transpose=True)) for name in weight_names]
-        quantised = self.tape.op_multi_out("DynamicQuantizeLinear", [rows], num_outputs=3)
-        return [self._int8_product(quantised, name) for name in weight_names]
+        # DynamicQuantizeLinear would give all tokens one scale, in which those of a batch's largest token are lost
+        largest = self._op("ReduceMax", self._op("Abs", rows), self._constant("axes_1", [1]), keepdims=1)
+        size = self._op("Max", largest, self._constant("least_size", np.full(1, 1e-30, np.float32)))
+        scale = self._constant("row_scale", np.array(1 / 127, np.float32))
+        zero = self._constant("row_zero", np.array(128, np.uint8))
+        quantised = self._op("QuantizeLinear", self._op("Div", rows, size), scale, zero)
+        return [self._op("Mul", self._int8_product(quantised, scale, zero, name), size) for name in weight_names]
 
-    def _int8_product(self, quantised: Sequence[ir.Value], weight_name: str) -> ir.Value:
-        """UINT8 rows with their scale and zero by int8 weights, FP32 out; a weight's scale spans its output channel."""
-        rows, rows_scale, rows_zero = quantised
-        outputs, inputs = self.architecture.weight_shapes()[weight_name]
-        scale_name = f"{weight_name}.scale"
-
-        def scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-            largest: NDArray[np.float32] = np.abs(weight).max(axis=1)
-            return np.divide(np.maximum(largest, 1e-30), INT8_LARGEST, dtype=np.float32)
-
-        def read_scales() -> ir.TensorProtocol:
-            return ir.Tensor(scales(self.weight(weight_name)), name=scale_name)
-
-        def read_int8() -> ir.TensorProtocol:
-            weight = self.weight(weight_name)
-            rounded = np.rint(weight / scales(weight)[:, None]).astype(np.int8)
-            return ir.Tensor(np.ascontiguousarray(rounded.T), name=weight_name)
-
-        scale = ir.LazyTensor(read_scales, dtype=ir.DataType.FLOAT, shape=ir.Shape([outputs]), name=scale_name)
-        weight = ir.LazyTensor(read_int8, dtype=ir.DataType.INT8, shape=ir.Shape([inputs, outputs]), name=weight_name)
-        operands = [rows, self.tape.initializer(weight), rows_scale, self.tape.initializer(scale), rows_zero]
+    def _int8_product(self, rows: ir.Value, scale: ir.Value, zero: ir.Value, weight_name: str) -> ir.Value:
+        """UINT8 rows by an int8 weight, FP32 out."""
+        known = self.int8[weight_name]
+        weight = ir.Tensor(np.ascontiguousarray(known.integers.T), name=weight_name)
+        scales = ir.Tensor(known.scales, name=f"{weight_name}.scale")
+        operands = [rows, self.tape.initializer(weight), scale, self.tape.initializer(scales), zero]
         return self.tape.op("MatMulIntegerToFloat", operands, domain="com.microsoft")
 
     def _int8_down_projected(self, mixed: ir.Value, weight_name: str) -> ir.Value:
-        # A few channels, and a few tokens (above all each pair's first), are hundreds of times larger than the others,
-        # which would vanish if they shared a scale with them: turn the channels, and bring every token to size 1.
+        # a few channels are hundreds of times larger than the others, which would vanish if they shared a scale with
+        # them: turn the channels
         rotation = block_rotation(self.architecture.intermediate_size)
         blocks = self._op("Reshape", mixed, self._constant("as_blocks", [-1, len(rotation)]))
         turned = self._op("MatMul", blocks, self._constant("block_rotation", rotation))
         rows = self._op("Reshape", turned, self._constant("as_rows", [-1, self.architecture.intermediate_size]))
-        largest = self._op("ReduceMax", self._op("Abs", rows), self._constant("axes_1", [1]), keepdims=1)
-        size = self._op("Max", largest, self._constant("least_size", np.full(1, 1e-30, np.float32)))
-        (down,) = self._projected(self._op("Div", rows, size), weight_name)
-        return self._op("Mul", down, size)
+        (down,) = self._projected(rows, weight_name)
+        return down
 
     def _stored(self, name: str, *, transpose: bool) -> ir.Value:
         """A large weight in the compute precision, read from the checkpoint when it is written, not before."""

@@ -31,7 +31,7 @@ def reference_logits(
     architecture = checkpoint.architecture
     logits = []
     for states in hidden:
-        normed = _rms_norm(states, scale, architecture.norm_epsilon)
+        normed = rms_norm(states, scale, architecture.norm_epsilon)
         pooled = normed[-1] if architecture.pooling == "last" else normed.mean(axis=0)
         logits.append((head @ pooled)[0] / np.float32(architecture.temperature))
     return np.array(logits, np.float32)
@@ -63,20 +63,22 @@ def final_hidden_states(
 
 def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architecture) -> Matrix:
     epsilon = architecture.norm_epsilon
-    normed = _rms_norm(hidden, weights["input_layernorm"], epsilon)
-    hidden = hidden + _attention(normed, weights, architecture)
-    normed = _rms_norm(hidden, weights["post_attention_layernorm"], epsilon)
+    normed = rms_norm(hidden, weights["input_layernorm"], epsilon)
+    query, key, value = (normed @ weights[f"self_attn.{part}_proj"].T for part in "qkv")
+    hidden = hidden + attended(query, key, value, architecture) @ weights["self_attn.o_proj"].T
+    normed = rms_norm(hidden, weights["post_attention_layernorm"], epsilon)
     gate = normed @ weights["mlp.gate_proj"].T
     up = normed @ weights["mlp.up_proj"].T
-    mixed: Matrix = (_silu(gate) * up) @ weights["mlp.down_proj"].T
+    mixed: Matrix = mlp_activations(gate, up) @ weights["mlp.down_proj"].T
     return hidden + mixed
 
 
-def _attention(normed: Matrix, weights: dict[str, Matrix], architecture: Architecture) -> Matrix:
-    tokens = len(normed)
-    queries = (normed @ weights["self_attn.q_proj"].T).reshape(tokens, architecture.heads, architecture.head_dim)
-    keys = (normed @ weights["self_attn.k_proj"].T).reshape(tokens, architecture.kv_heads, architecture.head_dim)
-    values = (normed @ weights["self_attn.v_proj"].T).reshape(tokens, architecture.kv_heads, architecture.head_dim)
+def attended(query: Matrix, key: Matrix, value: Matrix, architecture: Architecture) -> Matrix:
+    """What one pair's heads see of each other, FP32 [tokens, heads * head_dim], of its projected tokens."""
+    tokens = len(query)
+    queries = query.reshape(tokens, architecture.heads, architecture.head_dim)
+    keys = key.reshape(tokens, architecture.kv_heads, architecture.head_dim)
+    values = value.reshape(tokens, architecture.kv_heads, architecture.head_dim)
     queries, keys = _rotate(queries, architecture), _rotate(keys, architecture)
     heads_of_a_group = architecture.heads // architecture.kv_heads
     mixed = np.empty_like(queries)
@@ -86,7 +88,7 @@ def _attention(normed: Matrix, weights: dict[str, Matrix], architecture: Archite
         if architecture.causal:
             attention[~np.tri(tokens, dtype=bool)] = -np.inf
         mixed[:, head] = _softmax(attention) @ values[:, group]
-    return mixed.reshape(tokens, -1) @ weights["self_attn.o_proj"].T
+    return mixed.reshape(tokens, -1)
 
 
 def _rotate(vectors: Matrix, architecture: Architecture) -> Matrix:
@@ -97,16 +99,18 @@ def _rotate(vectors: Matrix, architecture: Architecture) -> Matrix:
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 
 
-def _rms_norm(hidden: Matrix, scale: Matrix, epsilon: float) -> Matrix:
+def rms_norm(hidden: Matrix, scale: Matrix, epsilon: float) -> Matrix:
+    """RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467) of each token: FP32 [tokens, hidden_size]."""
     mean_square = np.mean(np.square(hidden), axis=-1, keepdims=True)
     normed: Matrix = hidden / np.sqrt(mean_square + np.float32(epsilon)) * scale
     return normed
 
 
-def _silu(values: Matrix) -> Matrix:
+def mlp_activations(gate: Matrix, up: Matrix) -> Matrix:
+    """silu(gate) * up (SwiGLU, Shazeer 2020, arXiv:2002.05202): FP32 [tokens, intermediate_size]."""
     # exp overflows to inf for very negative values, where silu is 0 as it should be
     with np.errstate(over="ignore"):
-        activated: Matrix = values / (1 + np.exp(-values))
+        activated: Matrix = gate / (1 + np.exp(-gate)) * up
     return activated
 
 

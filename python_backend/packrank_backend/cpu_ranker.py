@@ -14,21 +14,6 @@ from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs, check_packing
 
 MODEL_FILE = "model.onnx"
-CPUINFO = Path("/proc/cpuinfo")
-
-
-def has_vnni(cpuinfo: str) -> bool:
-    """Whether the processor adds products of 8-bit numbers in 32 bits.
-
-    Without it ONNX Runtime uses VPMADDUBSW, whose 16-bit sums saturate and make scores wrong without an error
-    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#data-type-selection).
-    """
-    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(cpuinfo.split())
-
-
-def this_processor_has_vnni() -> bool:
-    """`has_vnni` of the machine that this runs on."""
-    return has_vnni(CPUINFO.read_text(encoding="utf-8"))
 
 
 def published_ranker(
@@ -39,11 +24,6 @@ def published_ranker(
     if record.precision == "bf16":
         raise StaleBuild(
             "the published model is bf16, which ONNX Runtime's CPU kernels lack. Run `make model PRECISION=fp32`."
-        )
-    if record.precision == "int8" and not this_processor_has_vnni():
-        raise StaleBuild(
-            "the published model is int8, which this processor adds up inexactly (it has no AVX-VNNI or AVX512-VNNI). "
-            "Run `make model PRECISION=fp32`."
         )
     return CpuRanker(
         version_directory / MODEL_FILE,

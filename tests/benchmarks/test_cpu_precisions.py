@@ -1,4 +1,3 @@
-import json
 import sys
 from pathlib import Path
 
@@ -6,26 +5,19 @@ import numpy as np
 import pytest
 
 from benchmarks import cpu_precisions
-from benchmarks.cpu_precisions import fidelity, main, ndcg_at_10, passes, projection_weights
+from benchmarks.cpu_precisions import fidelity, main, passes, projection_weights
 from benchmarks.gemm_peak import gemm_peak_gops
+from benchmarks.package_sets import write_set
 from packrank_build.architecture import architecture_from_config
-from tests.conftest import needs_vnni
-
-
-def test_ndcg_of_one_right_passage() -> None:
-    logits = np.arange(20, 0, -1).astype(np.float32)
-    assert ndcg_at_10(logits, 0) == 1
-    assert ndcg_at_10(logits, 2) == pytest.approx(0.5)
-    assert ndcg_at_10(logits, 9) == pytest.approx(1 / np.log2(11))
-    assert ndcg_at_10(logits, 10) == 0
 
 
 def test_the_gate_looks_at_order_and_at_the_answer() -> None:
     reference = [np.array([3.0, 2.0, 1.0, 0.0], np.float32)]
-    same = fidelity(reference, [reference[0] + 1], [0])
+    grades = [np.array([1.0, 0.0, 0.0, 0.0], np.float32)]
+    same = fidelity(reference, [reference[0] + 1], grades)
     assert same["Kendall tau"] == 1
     assert passes(same)
-    swapped = fidelity(reference, [reference[0][[1, 0, 2, 3]]], [0])
+    swapped = fidelity(reference, [reference[0][[1, 0, 2, 3]]], grades)
     assert swapped["nDCG@10 - fp32"] == pytest.approx(1 / np.log2(3) - 1, abs=1e-3)
     assert not passes(swapped)
     assert not passes(same | {"Kendall tau": 0.97})
@@ -43,16 +35,21 @@ def test_the_peak_is_a_speed(precision: str) -> None:
     assert gemm_peak_gops(precision, 64, 160) > 0.1
 
 
-@needs_vnni
 def test_the_command_measures_both_precisions(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    questions = tmp_path / "questions.jsonl"
-    lines = [{"question": f"question {n}?", "passages": ["a", "two words", "word " * n], "answer": 0} for n in (3, 90)]
-    questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    corpus = {"a": "apples grow on trees", "b": "boats float", "c": "cats climb trees " * 20}
+    write_set(
+        tmp_path / "sets" / "small",
+        {"1": "where do apples grow", "2": "which cats climb"},
+        corpus,
+        {"1": ["a"], "2": ["c"]},
+        {},
+    )
     monkeypatch.setattr(cpu_precisions, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(cpu_precisions, "SETS", ("small",))
     monkeypatch.setattr(
-        sys, "argv", ["bench", f"--model={tiny_checkpoint}", f"--questions={questions}", "--max-pair-tokens=512"]
+        sys, "argv", ["bench", str(tmp_path / "sets"), f"--model={tiny_checkpoint}", "--max-pair-tokens=512"]
     )
     assert main() == 0
     report = (tmp_path / "results" / "cpu_precisions.md").read_text()

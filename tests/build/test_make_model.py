@@ -7,7 +7,6 @@ from pathlib import Path
 import onnx_ir as ir
 import pytest
 
-from packrank_backend import cpu_ranker
 from packrank_backend.build_record import StaleBuild, read_build_record, require_same_build
 from packrank_backend.prompt import PROMPT
 from packrank_build import parity_gate
@@ -18,7 +17,7 @@ from packrank_build.packed_graph import Precision, packed_graph
 from packrank_build.parity_gate import ParityError, check_parity
 from packrank_build.progress import Progress
 from packrank_build.tokenizer_file import tokenizer_from_checkpoint
-from tests.conftest import MAX_PAIR_TOKENS, needs_vnni
+from tests.conftest import MAX_PAIR_TOKENS
 from tests.repository import empty_repository
 
 
@@ -40,23 +39,12 @@ def test_a_build_leaves_model_record_and_report(repository: Path) -> None:
     assert not list(repository.glob(".staging*"))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16", pytest.param("int8", marks=needs_vnni)])
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_lower_precisions_pass_their_own_tolerance(precision: Precision, tiny_checkpoint: Path, tmp_path: Path) -> None:
     report = make_model(str(tiny_checkpoint), empty_repository(tmp_path / "r"), precision=precision)
     assert 1e-5 < report.max_difference < report.tolerance
     assert report.kendall_tau > 0.98
     assert read_build_record(tmp_path / "r" / "ranker" / "1").precision == precision
-
-
-def test_int8_is_not_built_where_its_gate_would_fail(
-    repository: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text("flags : avx2")
-    monkeypatch.setattr(cpu_ranker, "CPUINFO", tmp_path / "cpuinfo")
-    before = contents(repository)
-    with pytest.raises(UnsupportedCheckpoint, match=r"AVX-VNNI .* Use PRECISION=fp32"):
-        make_model(str(tiny_checkpoint), repository, precision="int8")
-    assert contents(repository) == before
 
 
 def test_nothing_is_published_when_the_graph_is_wrong(

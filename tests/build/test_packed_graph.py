@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from packrank_backend.cpu_ranker import this_processor_has_vnni
 from packrank_backend.packing import PackedPairs, pack
-from packrank_build import packed_graph
 from packrank_build.checkpoint import Checkpoint
+from packrank_build.int8_weights import int8_weights
 from packrank_build.make_model import export_graph
 from packrank_build.packed_graph import Precision
 from packrank_build.progress import Progress
@@ -26,7 +25,9 @@ LIMIT = 96
 
 def session(checkpoint: Checkpoint, directory: Path, precision: Precision, *, emulate: bool = False) -> Any:
     path = directory / f"{precision}.onnx"
-    export_graph(checkpoint, precision, LIMIT, path, Progress(), emulate=emulate)
+    random = np.random.default_rng(1)
+    int8 = int8_weights(checkpoint, [random.integers(0, 128256, LIMIT, np.int32)]) if precision == "int8" else None
+    export_graph(checkpoint, precision, LIMIT, path, Progress(), emulate=emulate, int8=int8)
     onnx.checker.check_model(path, full_check=True)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -116,13 +117,18 @@ def test_lower_precisions_stay_near_the_reference_and_do_round(
     tolerance: float,
     tiny_checkpoint: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not this_processor_has_vnni():  # which adds two products in 16 bits: 2 * 255 * 63 fits, 2 * 255 * 127 does not
-        monkeypatch.setattr(packed_graph, "INT8_LARGEST", 63)
     checkpoint = Checkpoint(tiny_checkpoint)
     graph = session(checkpoint, tmp_path, precision, emulate=emulate)
     random = np.random.default_rng(0)
     pairs = [random.integers(0, 128256, length).tolist() for length in (1, 17, 96, 40)]
     difference = np.abs(run(graph, pack(pairs)) - reference_logits(checkpoint, pairs)).max()
     assert 1e-6 < difference < tolerance
+
+
+def test_an_int8_score_does_not_depend_on_the_rest_of_the_batch(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    graph = session(Checkpoint(tiny_checkpoint), tmp_path, "int8")
+    random = np.random.default_rng(0)
+    pairs = [random.integers(0, 128256, length).tolist() for length in (1, 17, 96, 40)]
+    alone = np.concatenate([run(graph, pack([pair])) for pair in pairs])
+    np.testing.assert_allclose(run(graph, pack(pairs)), alone, rtol=0, atol=1e-3)
