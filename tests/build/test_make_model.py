@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
@@ -14,7 +15,7 @@ from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.make_model import make_model
 from packrank_build.packed_graph import Precision, packed_graph
-from packrank_build.parity_gate import ParityError, check_parity
+from packrank_build.parity_gate import ParityError, check_parity, kendall_tau
 from packrank_build.progress import Progress
 from packrank_build.tokenizer_file import tokenizer_from_checkpoint
 from tests.conftest import MAX_PAIR_TOKENS
@@ -45,6 +46,14 @@ def test_lower_precisions_pass_their_own_tolerance(precision: Precision, tiny_ch
     assert 1e-5 < report.max_difference < report.tolerance
     assert report.kendall_tau > 0.98
     assert read_build_record(tmp_path / "r" / "ranker" / "1").precision == precision
+
+
+def test_kendall_tau_counts_pairs_in_order_and_is_1_where_there_is_no_order() -> None:
+    logits = np.array([3.0, 2.0, 1.0], np.float32)
+    assert kendall_tau(logits, logits * 2) == 1
+    assert kendall_tau(logits, -logits) == -1
+    assert kendall_tau(logits, logits[[0, 2, 1]]) == pytest.approx(1 / 3)
+    assert kendall_tau(logits[:1], logits[:1]) == kendall_tau(np.ones(3, np.float32), logits) == 1
 
 
 def test_nothing_is_published_when_the_graph_is_wrong(
