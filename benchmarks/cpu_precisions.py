@@ -22,14 +22,15 @@ from tokenizers import Tokenizer
 
 from benchmarks.gemm_peak import gemm_peak_gops
 from benchmarks.machine import machine
-from benchmarks.precision import Labelled, labelled_questions, ndcg, requests_of
+from benchmarks.precision import fidelity as fidelity_of
+from benchmarks.precision import labelled_questions, requests_of
 from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.make_model import make_model
 from packrank_build.packed_graph import Precision
-from packrank_build.parity_gate import ParityError, kendall_tau
+from packrank_build.parity_gate import ParityError
 from packrank_build.progress import Progress
 from packrank_client.evaluation.errors import EvaluationError
 
@@ -59,25 +60,14 @@ class Judged:
         return sum(request.input_ids.size for request in self.requests)
 
 
-def judged(questions: Sequence[Labelled], tokenizer: Tokenizer, max_pair_tokens: int) -> Judged:
-    """The questions, each pair cut to `max_pair_tokens`."""
-    requests = requests_of(tokenizer, [one.question for one in questions], max_pair_tokens)
-    return Judged(requests, [one.grades for one in questions])
-
-
 def fidelity(reference: Logits, measured: Logits, grades: Sequence[NDArray[np.float32]]) -> dict[str, float]:
-    """How far a precision's ranking is from the reference's; Kendall's tau and nDCG@10 are means over the questions."""
-    reference_ndcg, measured_ndcg = (
-        float(np.mean([ndcg(grade, row) for grade, row in zip(grades, rows, strict=True)]))
-        for rows in (reference, measured)
-    )
+    """How far a precision's ranking is from the reference's, as columns of the table (precision.py)."""
+    own, found = (fidelity_of("", reference, logits, grades) for logits in (reference, measured))
     return {
-        "Kendall tau": round(float(np.mean([kendall_tau(*rows) for rows in zip(reference, measured, strict=True)])), 4),
-        "nDCG@10": round(measured_ndcg, 4),
-        "nDCG@10 - fp32": round(measured_ndcg - reference_ndcg, 4),
-        "max |logit difference|": round(
-            float(max(np.abs(m - r).max() for r, m in zip(reference, measured, strict=True))), 4
-        ),
+        "Kendall tau": round(found.tau, 4),
+        "nDCG@10": round(found.ndcg, 4),
+        "nDCG@10 - fp32": round(found.ndcg - own.ndcg, 4),
+        "max |logit difference|": round(found.max_difference, 4),
     }
 
 
@@ -162,7 +152,8 @@ def main() -> int:
             print(f"make bench-precisions: {error}", file=sys.stderr)
             return 1
         tokenizer = Tokenizer.from_file(str(Path(work, "fp32", "tokenizer", "1", "tokenizer.json")))
-        asked = judged(questions, tokenizer, options.max_pair_tokens)
+        requests = requests_of(tokenizer, [one.question for one in questions], options.max_pair_tokens)
+        asked = Judged(requests, [one.grades for one in questions])
         progress.step(f"{len(asked.requests)} questions, {asked.tokens} tokens, {ROUNDS} rounds of each precision")
         rows = measure(rankers, asked)
     RESULTS.mkdir(exist_ok=True)
