@@ -113,8 +113,8 @@ bench-memory: setup-test $(BUILT) $(STRATEGY) ## memory of server and gateway: i
 bench-settings: setup $(BUILT) $(STRATEGY) ## the CPU ranker's threads, limits and instances, each tried around the committed ones
 	@$(PY) -m benchmarks.settings
 
-bench-peers: setup-bench demo-checkpoint ## against vLLM, CrossEncoder and infinity: about an hour, 8 GB of their packages [ROUNDS=3]
-	@$(PYTHON) scripts/setup_environment.py --peers transformers infinity vllm
+bench-peers: setup-bench demo-checkpoint ## against vLLM, CrossEncoder, infinity and OpenVINO: about two hours, 9 GB of their packages [ROUNDS=3]
+	@$(PYTHON) scripts/setup_environment.py --peers transformers openvino infinity vllm
 	@$(PY) -m benchmarks.peers prepare .cache/demo-ranker
 	@$(PY) -m benchmarks.peers tune
 	@$(PY) -m benchmarks.peers measure --anew --rounds $(ROUNDS)

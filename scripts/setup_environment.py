@@ -64,6 +64,7 @@ KINDS = {
     "peers-transformers": Kind(
         ".venv-peers-transformers", [], ["peers-transformers.txt"], ["peers-transformers"], 2000
     ),
+    "peers-openvino": Kind(".venv-peers-openvino", [], ["peers-openvino.txt"], ["peers-openvino"], 1000),
     "peers-infinity": Kind(".venv-peers-infinity", [], ["peers-infinity.txt"], ["peers-infinity"], 2000),
     "peers-vllm": Kind(
         ".venv-peers-vllm", [], ["peers-vllm.txt"], ["peers-vllm"], 4000, alone=("peers-vllm-alone.txt",)

@@ -7,6 +7,7 @@ given, so each step can be interrupted and asked for again.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from benchmarks.peers.contestants import (
     Contestant,
     Precision,
     Settings,
+    openvino_graphs,
     repository,
 )
 from benchmarks.peers.mixes import MIXES, Mix, questions_of, token_count
@@ -43,9 +45,12 @@ from packrank_backend.pairs import Question
 from packrank_backend.tritonserver import ServerStartError
 from packrank_build.architecture import UnsupportedCheckpoint, architecture_from_config
 from packrank_build.batching_strategy import compile_batching_strategy
-from packrank_build.make_model import make_model
+from packrank_build.checkpoint import Checkpoint
+from packrank_build.int8_weights import calibration_pairs
+from packrank_build.make_model import export_graph, make_model
 from packrank_build.parity_gate import ParityError
 from packrank_build.progress import Progress
+from packrank_build.tokenizer_file import tokenizer_from_checkpoint
 from packrank_client import RerankError
 
 OURS: tuple[Precision, ...] = ("fp32", "int8")
@@ -147,9 +152,11 @@ def bf16_gemm_peak_gops(inputs: int, outputs: int) -> float:
 
 
 def prepare(checkpoint: Path, mixes: Sequence[Mix]) -> None:
-    """Build packrank's repositories for the mixes and the peers' checkpoint."""
+    """Build packrank's repositories for the mixes, its graph for OpenVINO, and the peers' checkpoint."""
     write_peer_checkpoint(checkpoint, PEER_CHECKPOINT)
     limits = sorted({mix.max_pair_tokens for mix in mixes})
+    for max_pair_tokens in limits:
+        prepare_openvino(checkpoint, max_pair_tokens)
     for precision, max_pair_tokens in product(OURS, limits):
         directory = repository(precision, max_pair_tokens)
         shutil.rmtree(directory, ignore_errors=True)
@@ -159,6 +166,23 @@ def prepare(checkpoint: Path, mixes: Sequence[Mix]) -> None:
         make_model(
             str(checkpoint), directory, precision=precision, max_pair_tokens=max_pair_tokens, progress=Progress()
         )
+
+
+def prepare_openvino(directory: Path, max_pair_tokens: int) -> None:
+    """The packed graph in the form that OpenVINO reads (as TensorRT does), and the same quantised by NNCF."""
+    graphs, progress = openvino_graphs(max_pair_tokens), Progress()
+    graphs.mkdir(parents=True, exist_ok=True)
+    checkpoint = Checkpoint(directory)
+    tokenizer = tokenizer_from_checkpoint(directory, checkpoint.architecture)
+    tokenizer.save(str(graphs / "tokenizer.json"))
+    progress.step("writing the packed graph for OpenVINO")
+    export_graph(checkpoint, "fp32", max_pair_tokens, graphs / "model.onnx", progress, attention="row_mask")
+    pairs = [pair.tolist() for pair in calibration_pairs(tokenizer, max_pair_tokens)]
+    (graphs / "calibration.json").write_text(json.dumps(pairs), encoding="utf-8")
+    progress.step("quantising it by NNCF")
+    python = str(ROOT / ENVIRONMENTS["openvino"] / "bin" / "python")
+    command = [python, "-m", "benchmarks.peers.workers.openvino_packed", str(graphs), "--precision", "int8"]
+    subprocess.run([*command, "--quantise"], cwd=ROOT, check=True)
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from benchmarks.peers.running import (
 from packrank_backend.tritonserver import free_ports
 
 Precision = Literal["fp32", "bf16", "int8"]
-Kind = Literal["ensemble", "packed", "cross_encoder", "padded_huggingface", "vllm", "infinity"]
+Kind = Literal["ensemble", "packed", "openvino", "cross_encoder", "padded_huggingface", "vllm", "infinity"]
 Settings = dict[str, int]
 
 CACHE = ROOT / ".cache" / "peers"
@@ -30,6 +30,7 @@ TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 ENVIRONMENTS = {
     "ensemble": ".venv",
     "packed": ".venv",
+    "openvino": ".venv-peers-openvino",
     "cross_encoder": ".venv-peers-transformers",
     "padded_huggingface": ".venv-peers-transformers",
     "vllm": ".venv-peers-vllm",
@@ -53,8 +54,13 @@ class Contestant:
 
     @property
     def is_packrank(self) -> bool:
-        """Whether it is what is compared with the others."""
+        """Whether it is what is shipped."""
         return self.kind in ("ensemble", "packed")
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is somebody else's server or library, and not packrank's graph in another runtime."""
+        return not self.is_packrank and self.kind != "openvino"
 
     def obstacle(self, cpuinfo: str) -> str | None:
         """Why it cannot take part on the processor of this /proc/cpuinfo; None when it can."""
@@ -74,7 +80,7 @@ class Contestant:
             return [] if is_long else [{"batch_size": DEFAULT_BATCH_SIZE}]
         if self.kind == "ensemble":
             return [{}]  # as it is shipped
-        if self.kind == "packed":
+        if self.kind in ("packed", "openvino"):
             return [{"max_run_tokens": tokens} for tokens in (512, 1024, 2048, 4096)]
         if self.kind == "vllm":
             budgets = (8192, 16384) if is_long else (2048, 8192)
@@ -101,6 +107,12 @@ class Contestant:
             ]
             with running_worker(python, "packed", arguments, log) as worker:
                 yield worker
+        elif self.kind == "openvino":
+            directory = openvino_graphs(mix.max_pair_tokens)
+            arguments = [str(directory), "--precision", self.precision]
+            arguments += ["--max-run-tokens", str(settings["max_run_tokens"])]
+            with running_worker(python, "openvino_packed", arguments, log) as worker:
+                yield worker
         elif self.kind in ("cross_encoder", "padded_huggingface"):
             arguments = [str(PEER_CHECKPOINT), "--dtype", TORCH_DTYPES[self.precision]]
             arguments += ["--batch-size", str(settings["batch_size"])]
@@ -125,6 +137,11 @@ class Contestant:
 def repository(precision: Precision, max_pair_tokens: int) -> Path:
     """Where packrank's model repository of that precision and limit is built."""
     return CACHE / f"model_repository-{precision}-{max_pair_tokens}"
+
+
+def openvino_graphs(max_pair_tokens: int) -> Path:
+    """Where the packed graph lies in the form that OpenVINO reads."""
+    return CACHE / f"openvino-{max_pair_tokens}"
 
 
 def _vllm(settings: Settings, mix: Mix) -> list[str]:
@@ -154,6 +171,9 @@ CONTESTANTS = {
         Contestant("packrank-int8", "packrank", "ensemble", "int8"),
         Contestant("packed-fp32", "packrank", "packed", "fp32"),
         Contestant("packed-int8", "packrank", "packed", "int8"),
+        Contestant("openvino-fp32", "packrank's graph in OpenVINO", "openvino", "fp32"),
+        Contestant("openvino-bf16", "packrank's graph in OpenVINO", "openvino", "bf16"),
+        Contestant("openvino-int8", "packrank's graph in OpenVINO", "openvino", "int8"),
         Contestant("vllm-bf16", "vLLM", "vllm", "bf16"),
         Contestant("vllm-fp32", "vLLM", "vllm", "fp32"),
         Contestant("cross-encoder-bf16", "CrossEncoder", "cross_encoder", "bf16"),

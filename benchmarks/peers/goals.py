@@ -42,7 +42,7 @@ def measured_goals(rounds: Sequence[Round]) -> list[Goal]:
         value = median_ratio(rounds, "packrank-fp32", peer) if measured else None
         goals.append(Goal(f"fp32 against {CONTESTANTS[peer].label} fp32", least, value, "×"))
     ours = [CONTESTANTS[name] for name in ("packrank-fp32", "packrank-int8") if name in present]
-    peers = [CONTESTANTS[name] for name in present if not CONTESTANTS[name].is_packrank]
+    peers = [CONTESTANTS[name] for name in present if CONTESTANTS[name].is_peer]
     if ours and peers:
         best, fastest = fastest_of(rounds, ours), fastest_of(rounds, peers)
         sentence = f"{best.precision}, the best here, against the fastest peer, {fastest.label} {fastest.precision}"

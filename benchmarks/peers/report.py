@@ -86,7 +86,7 @@ def markdown(rounds: Mapping[str, Sequence[Round]]) -> str:
 def mix_rows(rounds: Sequence[Round]) -> list[Row]:
     """One row for each contestant of one mix, fastest first; figures are medians of the rounds."""
     contestants = sorted(_present(rounds), key=lambda c: -median_tokens_per_s(rounds, c.name))
-    peers = [c for c in contestants if not c.is_packrank]
+    peers = [c for c in contestants if c.is_peer]
     rows: list[Row] = []
     for c in contestants:
         rates = [r.tokens_per_s(c.name) for r in rounds]
