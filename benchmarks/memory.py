@@ -210,15 +210,16 @@ def measure(options: argparse.Namespace, server: TritonServer, gateway: RunningG
         + " over the second half.",
     ]
     if options.burst:
-        progress.step(f"a burst of {options.burst} requests with {BURST_PASSAGES} passages")
-        passages = [f"number {number}" for number in range(BURST_PASSAGES)]
+        passages = [f"{number}: {'protein ' * 60}" for number in range(BURST_PASSAGES)]
         burst = [body_of(Question("why?", passages))]
+        size = f"{BURST_PASSAGES} passages and {len(burst[0]) / 1024:.0f} KiB each"
+        progress.step(f"a burst of {options.burst} requests, {size}")
         highest, statuses = asyncio.run(
             highest_during(gateway.url, burst, options.burst, options.burst, read, BURST_DEADLINE_S)
         )
         states += [state_row("highest in the burst", highest), state_row("idle after it ", read())]
         text.append(
-            f"The burst: {options.burst} requests at once, {BURST_PASSAGES} passages each, deadline "
+            f"The burst: {options.burst} requests at once, {size}, deadline "
             f"{BURST_DEADLINE_S:g} s; statuses {dict(statuses)}."
         )
     write_csv("memory_states", states)

@@ -107,6 +107,16 @@ def test_a_server_that_is_not_there_is_said(data: Path, capsys: pytest.CaptureFi
     assert "run the same command again to go on" in capsys.readouterr().err
 
 
+def test_a_first_stage_alone_needs_no_server(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url, alone = f"127.0.0.1:{free_ports().grpc}", data.parent / "alone"
+    assert main([str(data), "--url", url, "--no-rerank", "--output", str(alone)]) == 0
+    assert "| MRR@10 | queries | bm25 |\n" in capsys.readouterr().out
+    first, last = (read_run(alone / "tiny-set" / f"{name}.trec") for name in ("first-stage", "reranked"))
+    assert first == last
+    assert not (alone / "tiny-set" / "results.jsonl").exists()
+    assert main(["compare", str(alone), str(alone)]) == 0
+
+
 def test_two_rankers_are_compared_from_what_they_left(
     data: Path, server: TritonServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

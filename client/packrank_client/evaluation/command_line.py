@@ -37,7 +37,8 @@ examples:
   rerank-evaluate my-data --first-stage run:my-retriever.trec  another retriever's
   rerank-evaluate my-data --first-stage embeddings:http://localhost:9000 --embeddings-model nvidia/nv-embedqa-e5-v5
   rerank-evaluate my-data --output new --label new --first-stage run:old
-  rerank-evaluate compare old new                              two rankers on the same candidates, from their outputs
+  rerank-evaluate my-data --output e5 --no-rerank --first-stage embeddings:...   an embedder alone
+  rerank-evaluate compare old new                              two rankers on the same queries, from their outputs
 """
 
 
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error} What was finished is kept: run the same command again to go on.", EXIT_FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
-    before, after = options.embeddings_model or options.first_stage.split(":")[0], options.label
+    before = _first_stage_label(options)
+    after = None if options.no_rerank else options.label
     settings = {
         "first_stage": options.first_stage,
         "depth": options.depth,
@@ -92,25 +94,34 @@ def _evaluate(client: RerankClient, dataset: Dataset, options: argparse.Namespac
     try:
         first = _first_stage(dataset, options, announce)
         write_run(first, directory / "first-stage.trec", options.first_stage.split(":")[0])
-        reranked = rerank_run(
-            client,
-            dataset,
-            first,
-            directory / "results.jsonl",
-            announce,
-            truncate=options.truncate,
-            restart=options.restart,
+        reranked = (
+            first
+            if options.no_rerank
+            else rerank_run(
+                client,
+                dataset,
+                first,
+                directory / "results.jsonl",
+                announce,
+                truncate=options.truncate,
+                restart=options.restart,
+            )
         )
     finally:
         _end_line()
-    write_run(reranked, directory / "reranked.trec", options.label)
+    label = _first_stage_label(options) if options.no_rerank else options.label
+    write_run(reranked, directory / "reranked.trec", label)
     queries = list(dataset.qrels)
     before, after = measure(dataset.qrels, first), measure(dataset.qrels, reranked)
-    Measured(options.label, queries, dataset.languages, before, after).write(directory)
+    Measured(label, queries, dataset.languages, before, after).write(directory)
     return [
         compare(dataset.name, before, after),
         *compare_by_language(dataset.name, queries, dataset.languages, before, after),
     ]
+
+
+def _first_stage_label(options: argparse.Namespace) -> str:
+    return str(options.embeddings_model or options.first_stage.split(":")[0])
 
 
 def _compare(arguments: Sequence[str]) -> int:
@@ -214,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="(default: evaluation)")
     parser.add_argument("--restart", action="store_true", help="drop the results of an earlier run")
+    parser.add_argument("--no-rerank", action="store_true", help="measure the first stage alone; asks no server")
     parser.add_argument("--label", default="reranked", help="the ranker's name in the table (default: reranked)")
     parser.add_argument(
         "--truncate", choices=("NONE", "END"), default="END", help="too long passages are cut (END, default) or refused"

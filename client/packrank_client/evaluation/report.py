@@ -48,9 +48,18 @@ def compare_by_language(
     return found
 
 
-def markdown(comparisons: Sequence[Comparison], before: str, after: str) -> str:
-    """A table a measure. An interval of the gain without 0 is marked: that gain is not chance."""
+def markdown(comparisons: Sequence[Comparison], before: str, after: str | None) -> str:
+    """A table a measure. An interval of the gain without 0 is marked: that gain is not chance.
+
+    `after` None: only what was before is shown.
+    """
     blocks = []
+    if after is None:
+        for name in MEASURES:
+            rows = [f"| {name} | queries | {before} |", "|---|---:|---|"]
+            rows += [f"| {each.title} | {each.queries} | {_interval(each.before[name])} |" for each in comparisons]
+            blocks.append("\n".join(rows))
+        return "\n\n".join([*blocks, "Means with 95 % bootstrap intervals over queries."]) + "\n"
     for name in MEASURES:
         rows = [
             f"| {name} | queries | {before} | {after} | gain |",
