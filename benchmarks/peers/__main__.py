@@ -113,17 +113,23 @@ class Benchmark:
             scored[name] = ready[name][1].score(self.questions)
             rate = self.tokens / scored[name].seconds
             self._progress.step(f"{self.mix.name}, round {first + 1}: {name}: {rate:.0f} tokens/s")
+        expected = scored[REFERENCE].logits
+        agreement: dict[str, float] = {}
+        for name, each in list(scored.items()):
+            try:
+                agreement[name] = correlation(name, expected, each.logits)
+            except ContestantFailed as error:
+                self._progress.step(f"{self.mix.name}: {name} is left out: {error}")
+                del scored[name]
         return Round(
             machine=machine(),
             tokens=self.tokens,
             pairs=self.mix.pairs,
             operations_per_token=2 * projection_weights(self.architecture),
             peaks_gops=peaks,
-            settings={name: settings for name, (settings, _) in ready.items()},
+            settings={name: ready[name][0] for name in scored},
             seconds={name: each.seconds for name, each in scored.items()},
-            correlation={
-                name: correlation(name, scored[REFERENCE].logits, each.logits) for name, each in scored.items()
-            },
+            correlation=agreement,
         )
 
     def _able(self, names: Sequence[str]) -> Iterator[Contestant]:

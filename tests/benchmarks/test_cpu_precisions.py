@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import cpu_precisions
-from benchmarks.cpu_precisions import fidelity, main, passes, projection_weights
+from benchmarks.cpu_precisions import fidelity, main, projection_weights, verdict
 from benchmarks.gemm_peak import gemm_peak_gops
 from benchmarks.package_sets import write_set
 from packrank_build.architecture import architecture_from_config
@@ -16,11 +16,21 @@ def test_the_gate_looks_at_order_and_at_the_answer() -> None:
     grades = [np.array([1.0, 0.0, 0.0, 0.0], np.float32)]
     same = fidelity(reference, [reference[0] + 1], grades)
     assert same["Kendall tau"] == 1
-    assert passes(same)
+    assert verdict(same) == "passes"
     swapped = fidelity(reference, [reference[0][[1, 0, 2, 3]]], grades)
     assert swapped["nDCG@10 - fp32"] == pytest.approx(1 / np.log2(3) - 1, abs=1e-3)
-    assert not passes(swapped)
-    assert not passes(same | {"Kendall tau": 0.97})
+    assert verdict(swapped) == "does not pass"
+    assert verdict(same | {"Kendall tau": 0.97}) == "does not pass"
+    assert verdict(same | {"tau from": 0.97}) == "passes by its means, but may be outside"
+    assert verdict(same | {"change from": -0.01}) == "passes by its means, but may be outside"
+
+
+def test_an_interval_is_as_wide_as_the_questions_differ() -> None:
+    reference = [np.array([3.0, 2.0, 1.0, 0.0], np.float32)] * 20
+    measured = [one[[1, 0, 2, 3]] if number % 2 else one for number, one in enumerate(reference)]
+    found = fidelity(reference, measured, [np.array([1.0, 0.0, 0.0, 0.0], np.float32)] * 20)
+    assert found["Kendall tau"] == pytest.approx(1 - 1 / 6, abs=1e-3)
+    assert found["tau from"] < found["Kendall tau"] < found["tau to"]
 
 
 def test_projection_weights_are_those_of_the_architecture(tiny_checkpoint: Path) -> None:
