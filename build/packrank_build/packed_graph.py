@@ -27,6 +27,11 @@ AttentionForm = Literal["lengths", "row_mask"]
 OPSETS: dict[AttentionForm, int] = {"lengths": 24, "row_mask": 23}
 OPSET = OPSETS["lengths"]
 
+# Attention of the ONNX standard holds all weights of a run in memory, 2.4 GB a layer for 9 heads and 8,192 tokens, and
+# is the faster one for short pairs. ONNX Runtime's MultiHeadAttention goes through them block by block (Dao et al.
+# 2022, arXiv:2205.14135) and takes neither lengths nor a mask on the way, so it is for a pair that runs alone.
+BLOCKWISE_FROM_TOKENS = 512
+
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 _DTYPES = {
     "fp32": ir.DataType.FLOAT,
@@ -91,6 +96,7 @@ class _Layout:
     is_token: ir.Value  # BOOL [pairs, longest], false where a frame is beyond its pair's end
     lengths: ir.Value  # INT64 [pairs]
     starts: ir.Value  # INT64 [pairs], each pair's first token
+    is_one_long_pair: ir.Value | None  # BOOL [1]; None: nobody asks
 
 
 class _GraphWriter:
@@ -114,6 +120,9 @@ class _GraphWriter:
         self.casts = self.dtype != ir.DataType.FLOAT and not emulate
         self.attention_form = attention
         self.int8 = int8
+        # what ONNX Runtime computes in fp32 on a CPU
+        fp32 = self.dtype == ir.DataType.FLOAT and not self.rounds
+        self.blockwise = attention == "lengths" and fp32 and not architecture.causal
         self.tape = ir.tape.Tape()
 
     def model(self) -> ir.Model:
@@ -158,7 +167,7 @@ class _GraphWriter:
             initializers=self.tape.initializers,
             opset_imports={
                 "": OPSETS[self.attention_form],
-                **({"com.microsoft": 1} if self.precision == "int8" else {}),
+                **({"com.microsoft": 1} if self.blockwise or self.precision == "int8" else {}),
             },
             name="packed_llama_cross_encoder",
         )
@@ -193,7 +202,13 @@ class _GraphWriter:
             is_token=self._op("Less", frame, self._column(lengths)),
             lengths=lengths,
             starts=starts,
+            is_one_long_pair=self._is_one_long_pair(seq_lens, longest) if self.blockwise else None,
         )
+
+    def _is_one_long_pair(self, seq_lens: ir.Value, longest: ir.Value) -> ir.Value:
+        is_one = self._op("Equal", self._op("Shape", seq_lens), self._constant("one", [1]))
+        least = self._constant("blockwise_from", [BLOCKWISE_FROM_TOKENS])
+        return self._op("And", is_one, self._op("GreaterOrEqual", longest, least))
 
     def _padded_layout(self, input_ids: ir.Value, seq_lens: ir.Value) -> _Layout:
         lengths = self._op("Cast", seq_lens, to=ir.DataType.INT64)
@@ -211,6 +226,7 @@ class _GraphWriter:
             is_token=self._op("Less", frame, self._column(lengths)),
             lengths=lengths,
             starts=self._op("Mul", self._range(self._op("Shape", seq_lens)), longest),
+            is_one_long_pair=None,
         )
 
     def _rotation(self, name: str, table: NDArray[np.float32], position: ir.Value) -> ir.Value:
@@ -230,20 +246,69 @@ class _GraphWriter:
         heads, kv_heads = self.architecture.heads, self.architecture.kv_heads
         query, key, value = self._projected(normed, *(f"{prefix}.{part}_proj.weight" for part in "qkv"))
         query, key = self._rotated(query, heads, layout), self._rotated(key, kv_heads, layout)
-        framed = [self._framed(rows, layout) for rows in (query, key, value)]
-        mixed = self._computed_op(
-            "Attention",
-            *framed,
-            *self._pair_ends(layout),
-            q_num_heads=heads,
-            kv_num_heads=kv_heads,
-            is_causal=int(self.architecture.causal),
-        )
-        rows = self._op("Reshape", mixed, self._constant("rows", [-1, heads * self.architecture.head_dim]))
+        query, key, value = (self._framed(rows, layout) for rows in (query, key, value))
+        ends = self._pair_ends(layout)
+
+        width = self._constant("rows", [-1, heads * self.architecture.head_dim])
+
+        def at_once() -> ir.Value:
+            mixed = self._computed_op(
+                "Attention",
+                query,
+                key,
+                value,
+                *ends,
+                q_num_heads=heads,
+                kv_num_heads=kv_heads,
+                is_causal=int(self.architecture.causal),
+            )
+            return self._op("Reshape", mixed, width)
+
+        if layout.is_one_long_pair is None:
+            rows = at_once()
+        else:
+            blockwise = self._blockwise_attention(query, key, value, width)
+            rows = self._op(
+                "If",
+                layout.is_one_long_pair,
+                then_branch=self._branch(f"{prefix}.blockwise", blockwise),
+                else_branch=self._branch(f"{prefix}.at_once", at_once),
+            )
         if layout.tokens_of_frames is not None:
             rows = self._op("Gather", rows, layout.tokens_of_frames)
         (attended,) = self._projected(rows, f"{prefix}.o_proj.weight")
         return attended
+
+    def _blockwise_attention(
+        self, query: ir.Value, key: ir.Value, value: ir.Value, width: ir.Value
+    ) -> Callable[[], ir.Value]:
+        """As Attention without an end; each key and value head is repeated for the query heads that share it."""
+        heads, kv_heads, head_dim = self.architecture.heads, self.architecture.kv_heads, self.architecture.head_dim
+        by_head = self._constant("by_head", [0, 0, kv_heads, 1, head_dim])
+        repeated = self._constant("repeated_heads", [1, 1, 1, heads // kv_heads, 1])
+        flat = self._constant("flat_heads", [0, 0, heads * head_dim])
+
+        def blockwise() -> ir.Value:
+            keys_and_values = [
+                self._op("Reshape", self._op("Expand", self._op("Reshape", rows, by_head), repeated), flat)
+                for rows in (key, value)
+            ]
+            operands = [query, *keys_and_values]
+            mixed = self.tape.op("MultiHeadAttention", operands, {"num_heads": heads}, domain="com.microsoft")
+            return self._op("Reshape", mixed, width)
+
+        return blockwise
+
+    def _branch(self, name: str, build: Callable[[], ir.Value]) -> ir.Graph:
+        """A graph without inputs, of what `build` writes; it reads the values of the graph around it."""
+        around, self.tape = self.tape, ir.tape.Tape()
+        output = build()
+        inner, self.tape = self.tape, around
+        for number, node in enumerate(inner.nodes):
+            # no name may be that of a value outside
+            node.name = node.outputs[0].name = f"{name}.{number}"
+        output.type = ir.TensorType(self.dtype)
+        return ir.Graph([], [output], nodes=inner.nodes, name=name)
 
     def _pair_ends(self, layout: _Layout) -> list[ir.Value | None]:
         """What Attention takes after query, key and value to look at no frame beyond a pair's end."""

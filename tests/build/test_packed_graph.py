@@ -14,7 +14,7 @@ from packrank_backend.packing import PackedPairs, pack
 from packrank_build.checkpoint import Checkpoint
 from packrank_build.int8_weights import int8_weights
 from packrank_build.make_model import export_graph
-from packrank_build.packed_graph import Precision
+from packrank_build.packed_graph import BLOCKWISE_FROM_TOKENS, Precision
 from packrank_build.progress import Progress
 from packrank_build.random_checkpoint import write_random_checkpoint
 from packrank_build.reference import reference_logits
@@ -58,6 +58,24 @@ def test_packed_pairs_of_any_lengths_score_as_alone(built: Any, lengths: list[in
     random = np.random.default_rng(seed)
     pairs = [random.integers(0, 128256, length).tolist() for length in lengths]
     np.testing.assert_allclose(run(graph, pack(pairs)), reference_logits(checkpoint, pairs), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_long_pair_scores_alone_as_among_others(name: str, tmp_path: Path, llama3_tokenizer: Path) -> None:
+    """Alone its attention is computed block by block, where the model is not causal."""
+    write_random_checkpoint(tmp_path, llama3_tokenizer, "tiny", **CHECKPOINTS[name])
+    checkpoint, path = Checkpoint(tmp_path), tmp_path / "long.onnx"
+    export_graph(checkpoint, "fp32", BLOCKWISE_FROM_TOKENS + 1, path, Progress())
+    onnx.checker.check_model(path, full_check=True)
+    branches = [node for node in onnx.load(path, load_external_data=False).graph.node if node.op_type == "If"]
+    assert len(branches) == (0 if checkpoint.architecture.causal else checkpoint.architecture.layers)
+    graph = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(5)
+    for length in (BLOCKWISE_FROM_TOKENS - 1, BLOCKWISE_FROM_TOKENS, BLOCKWISE_FROM_TOKENS + 1):
+        pairs = [random.integers(0, 128256, size).tolist() for size in (length, 7)]
+        alone, among = run(graph, pack(pairs[:1])), run(graph, pack(pairs))
+        np.testing.assert_allclose(alone, among[:1], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(alone, reference_logits(checkpoint, pairs[:1]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
