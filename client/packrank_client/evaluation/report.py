@@ -37,7 +37,7 @@ def compare_by_language(
     title: str, queries: Sequence[str], languages: Mapping[str, str], before: Values, after: Values
 ) -> list[Comparison]:
     """One comparison a language where the queries say theirs and there is more than one."""
-    names = sorted(set(languages.values()))
+    names = sorted({languages[query] for query in queries if query in languages})  # a sample may lack some
     if len(names) < 2:
         return []
     found = []

@@ -38,6 +38,12 @@ def test_languages_are_compared_apart_where_there_are_several() -> None:
     assert compare_by_language("faq", queries, dict.fromkeys(queries, "en"), values(0, 0, 0), values(0, 0, 0)) == []
 
 
+def test_a_language_of_which_no_query_was_asked_has_no_row() -> None:
+    languages = {"a": "de", "b": "en", "c": "fr"}
+    found = compare_by_language("faq", ["a", "c"], languages, values(0, 0), values(1, 0))
+    assert [each.title for each in found] == ["faq [de]", "faq [fr]"]
+
+
 def test_the_record_is_json() -> None:
     found = record([compare("x", values(0), values(1))], {"depth": 20})
     assert json.loads(json.dumps(found))["results"][0]["gain"]["MRR@10"]["mean"] == 1
