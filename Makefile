@@ -33,7 +33,7 @@ LONG_SET := $(SETS)/manual-pages-long/qrels/test.tsv
 DECLARATION_SET := $(SETS)/declaration/qrels/test.tsv
 FIRST_STAGE ?= bm25
 EVALUATION ?= --depth 20 --output .cache/evaluation/results$(if $(filter e5,$(FIRST_STAGE)),-e5)
-# of `make eval`: what two cores can do within an hour
+# of `make eval`: part of each set, since all of them take two cores many hours
 ALL ?= --depth 10 --queries 50
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
