@@ -22,14 +22,15 @@ from tokenizers import Tokenizer
 
 from benchmarks.gemm_peak import gemm_peak_gops
 from benchmarks.machine import machine
-from benchmarks.precision import labelled_questions, ndcg, requests_of
+from benchmarks.precision import fidelity as fidelity_of
+from benchmarks.precision import labelled_questions, requests_of
 from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_build.architecture import UnsupportedCheckpoint
 from packrank_build.make_model import make_model
 from packrank_build.packed_graph import Precision
-from packrank_build.parity_gate import ParityError, kendall_tau
+from packrank_build.parity_gate import ParityError
 from packrank_build.progress import Progress
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.measures import estimate
@@ -61,22 +62,21 @@ class Judged:
 
 
 def fidelity(reference: Logits, measured: Logits, grades: Sequence[NDArray[np.float32]]) -> dict[str, float]:
-    """How far a precision's ranking is from the reference's, as columns of the table.
+    """How far a precision's ranking is from the reference's, as columns of the table (precision.py).
 
     "from" and "to" bound the 95 % bootstrap interval over questions of the column before them.
     """
-    questions = list(zip(reference, measured, grades, strict=True))
-    tau = estimate(np.array([kendall_tau(one, other) for one, other, _ in questions]))
-    change = estimate(np.array([ndcg(grade, other) - ndcg(grade, one) for one, other, grade in questions]))
+    own, found = (fidelity_of("", reference, logits, grades) for logits in (reference, measured))
+    tau, change = estimate(found.taus), estimate(found.ndcgs - own.ndcgs)
     return {
         "Kendall tau": round(tau.mean, 4),
         "tau from": round(tau.low, 4),
         "tau to": round(tau.high, 4),
-        "nDCG@10": round(float(np.mean([ndcg(grade, other) for _, other, grade in questions])), 4),
+        "nDCG@10": round(found.ndcg, 4),
         "nDCG@10 - fp32": round(change.mean, 4),
         "change from": round(change.low, 4),
         "change to": round(change.high, 4),
-        "max |logit difference|": round(float(np.abs(np.concatenate(measured) - np.concatenate(reference)).max()), 4),
+        "max |logit difference|": round(found.max_difference, 4),
     }
 
 

@@ -2,8 +2,7 @@
 
 First with a tiny random model, so that the gateway and not the model is what takes time, then with the published one,
 which is what a user's requests wait for. Client, gateway and server share the machine: so the report says how much
-processor time of a request is whose.
-Leaves benchmarks/results/gateway.md.
+processor time of a request is whose. Leaves benchmarks/results/gateway.md.
 """
 
 from __future__ import annotations

@@ -65,16 +65,29 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One precision against fp32. `tau`, `order` (nDCG@10 of fp32's order) and `ndcg` are means over questions."""
+    """One precision against fp32: Kendall's tau and nDCG@10 of every question, FP64 [questions], and their means.
+
+    `order` is the mean nDCG@10 of fp32's order.
+    """
 
     precision: str
     pairs: int
     not_finite: int
     max_difference: float
     mean_difference: float
-    tau: float
+    taus: NDArray[np.float64]
     order: float
-    ndcg: float
+    ndcgs: NDArray[np.float64]
+
+    @property
+    def tau(self) -> float:
+        """The mean of `taus`."""
+        return float(self.taus.mean())
+
+    @property
+    def ndcg(self) -> float:
+        """The mean of `ndcgs`."""
+        return float(self.ndcgs.mean())
 
 
 def labelled_questions(directory: Path, count: int, candidates: int) -> list[Labelled]:
@@ -140,9 +153,9 @@ def fidelity(
         not_finite=int((~np.isfinite(np.concatenate(logits))).sum()),
         max_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
-        tau=float(np.mean([kendall_tau(one, other) for one, other in pairs])),
+        taus=np.array([kendall_tau(one, other) for one, other in pairs]),
         order=float(np.mean([ndcg(first_gains(one), other) for one, other in pairs])),
-        ndcg=float(np.mean([ndcg(grade, other) for grade, (_, other) in zip(grades, pairs, strict=True)])),
+        ndcgs=np.array([ndcg(grade, other) for grade, (_, other) in zip(grades, pairs, strict=True)]),
     )
 
 

@@ -248,7 +248,6 @@ class _GraphWriter:
         query, key = self._rotated(query, heads, layout), self._rotated(key, kv_heads, layout)
         query, key, value = (self._framed(rows, layout) for rows in (query, key, value))
         ends = self._pair_ends(layout)
-
         width = self._constant("rows", [-1, heads * self.architecture.head_dim])
 
         def at_once() -> ir.Value:
