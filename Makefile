@@ -135,7 +135,7 @@ bench-precisions: setup-test demo-checkpoint $(FAQ_SETS) ## speed and fidelity o
 
 evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [FIRST_STAGE=bm25|e5] [EVALUATION=<options>]
 	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py --e5)
-	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) $(DATA) -- $(EVALUATION)
+	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) $(strip $(DATA)) -- $(EVALUATION)
 
 .PHONY: eval
 eval: evaluation-sets ## the built model, BM25 and e5 on all packaged sets, in part: [ALL="<options>"]

@@ -70,7 +70,8 @@ class TritonServer:
     or to this process's stderr. `traces` exports OpenTelemetry spans of the requests that come with a `traceparent`;
     the OTEL_... variables say where to, and how. Without the batching strategy's library the ranker merges no requests,
     which is said on stderr. Raises ServerStartError when a port is taken, no server is installed, or the server stops
-    before it is ready, and StartInterrupted when `stopping` is set before that.
+    before it is ready, and StartInterrupted when `stopping` is set before that. A SIGTERM that the program does not
+    handle itself raises SystemExit from then on, so that the server, in a session of its own, never outlives it.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class TritonServer:
         """Start the server and wait until every model is ready."""
         require_free_ports(self.host, self.ports)
         installation = find_installation()
+        _exit_on_sigterm()
         try:
             require_servable(
                 self.repository,
@@ -221,6 +223,11 @@ class TritonServer:
         # Python tracebacks arrive as one line with escaped newlines; the first failed model is the cause of the rest
         failed = [line.partition("\\n")[0] for line in lines if "failed to load" in line]
         return f" From {self._log}:\n" + "\n".join(failed[:1] or lines[-10:])
+
+
+def _exit_on_sigterm() -> None:
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def require_free_ports(host: str, ports: Ports) -> None:

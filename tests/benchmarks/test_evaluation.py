@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks import evaluation
 from packrank_backend.tritonserver import ServerStartError
+from tests.repository import ROOT
 
 
 def test_an_embedder_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +17,9 @@ def test_an_embedder_that_does_not_start_is_said(tmp_path: Path, monkeypatch: py
     with pytest.raises(ServerStartError, match="false did not start: .*e5.log says why"):
         with evaluation.e5_server():
             pass
+
+
+def test_data_sets_a_line_each_are_one_command() -> None:
+    command = ["make", "--dry-run", "evaluate", "DATA=first\nsecond", "URL=localhost:1", "EVALUATION=--queries 3"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert '-m benchmarks.evaluation --url "localhost:1"  first second -- --queries 3\n' in printed
