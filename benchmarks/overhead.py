@@ -1,6 +1,7 @@
 """`make bench-overhead`: the ensemble over gRPC against the bare ranker in process, in turns.
 
-Both score the same packed requests; client, server and bare ranker share the machine.
+Both score the same packed requests; client, server and bare ranker share the machine. An ensemble of three Python
+models that do nothing, asked in turn with the bare ranker too, shows what Triton by itself adds to one question.
 Leaves benchmarks/results/overhead.md, overhead.csv and overhead_steps.csv.
 """
 
@@ -10,17 +11,22 @@ import argparse
 import asyncio
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer
-from tritonclient.grpc import InferenceServerClient
+from tritonclient.grpc import InferenceServerClient, InferInput
 
+from benchmarks.empty_ensemble import ENSEMBLE, TENSOR, add_empty_ensemble
 from benchmarks.local_ensemble import (
     REPOSITORY,
+    ROOT,
     bare_ranker,
+    linked_copy,
     merged,
     model_and_machine,
     packed,
@@ -88,6 +94,21 @@ def latency(endpoint: str, ranker: CpuRanker, tokenizer: Tokenizer, question: Qu
         return _in_turns(endpoint, ensemble, bare, rounds)
 
 
+def empty_ensemble(
+    endpoint: str, ranker: CpuRanker, tokenizer: Tokenizer, question: Question, rounds: int
+) -> list[float]:
+    """Milliseconds of the empty ensemble over gRPC, each after the bare ranker has had the processor's caches."""
+    (request,) = packed(tokenizer, [question], ranker.record.max_pair_tokens)
+    carried = InferInput(TENSOR, [1, 10], "INT32")
+    carried.set_data_from_numpy(np.zeros((1, 10), np.int32))
+    milliseconds = []
+    with InferenceServerClient(endpoint) as connection:
+        for _ in range(5 + rounds):
+            ranker.logits([request])
+            milliseconds.append(1e3 * _seconds(lambda: connection.infer(ENSEMBLE, [carried])))
+    return milliseconds[5:]
+
+
 def _in_turns(endpoint: str, ensemble: Callable[[], float], bare: Callable[[], float], rounds: int) -> Compared:
     with InferenceServerClient(endpoint) as connection:
         before = read_statistics(connection)
@@ -95,6 +116,11 @@ def _in_turns(endpoint: str, ensemble: Callable[[], float], bare: Callable[[], f
         after = read_statistics(connection)
     first, second = zip(*figures, strict=True)
     return Compared(list(first), list(second), {step: after[step].since(before[step]) for step in STEPS})
+
+
+def _with_empty_ensemble(repository: Path, directory: Path) -> Path:
+    add_empty_ensemble(linked_copy(repository, directory))
+    return directory
 
 
 async def _ask_all(endpoint: str, questions: Sequence[Question]) -> None:
@@ -114,7 +140,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def rows(saturated: Compared, alone: Compared) -> list[Row]:
+def rows(saturated: Compared, alone: Compared, empty_ms: Sequence[float]) -> list[Row]:
     """The report's rows: medians, and the median of each round's own ratio or difference."""
     ratio = statistics.median(e / b for e, b in zip(saturated.ensemble, saturated.bare, strict=True))
     added = statistics.median(e - b for e, b in zip(alone.ensemble, alone.bare, strict=True))
@@ -130,6 +156,12 @@ def rows(saturated: Compared, alone: Compared) -> list[Row]:
             "ensemble": round(statistics.median(alone.ensemble), 2),
             "bare ranker": round(statistics.median(alone.bare), 2),
             "overhead": f"{added:+.2f} ms",
+        },
+        {
+            "": "ms, three Python models that do nothing, alone",
+            "ensemble": round(statistics.median(empty_ms), 2),
+            "bare ranker": "",
+            "overhead": "",
         },
     ]
 
@@ -159,18 +191,23 @@ def main() -> int:
     options = parser.parse_args()
     progress = Progress()
     try:
-        with served(options.repository, "overhead") as server:
+        with (
+            tempfile.TemporaryDirectory(dir=ROOT / ".cache") as work,
+            served(_with_empty_ensemble(options.repository, Path(work, "repository")), "overhead") as server,
+        ):
             endpoint = server.grpc_endpoint
             ranker = bare_ranker(options.repository, ranker_parameters(endpoint))
             tokenizer = published_tokenizer(options.repository)
             progress.step(f"one question alone, {options.questions} times each way")
             alone = latency(endpoint, ranker, tokenizer, SHORT, options.questions)
+            progress.step(f"an ensemble of three Python models that do nothing, {options.questions} times")
+            empty_ms = empty_ensemble(endpoint, ranker, tokenizer, SHORT, options.questions)
             progress.step(f"{options.requests} requests, {options.rounds} rounds each way")
             saturated = throughput(endpoint, ranker, tokenizer, mixed_questions(options.requests), options.rounds)
     except (ServerStartError, StaleBuild) as error:
         print(f"make bench-overhead: {error}", file=sys.stderr)
         return 1
-    table, steps = rows(saturated, alone), step_rows({"saturated": saturated, "alone": alone})
+    table, steps = rows(saturated, alone, empty_ms), step_rows({"saturated": saturated, "alone": alone})
     write_csv("overhead", table)
     write_csv("overhead_steps", steps)
     heading = f"The ensemble over gRPC and the bare ranker, in turns. {model_and_machine(options.repository)}"

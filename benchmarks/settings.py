@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -27,6 +25,7 @@ from benchmarks.local_ensemble import (
     REPOSITORY,
     ROOT,
     bare_ranker,
+    linked_copy,
     model_and_machine,
     packed,
     published_tokenizer,
@@ -72,8 +71,7 @@ def with_settings(config: str, settings: Settings) -> str:
 
 def repository_with(repository: Path, directory: Path, settings: Settings) -> Path:
     """A copy of a built repository, its large files shared, whose `cpu` config has other settings."""
-    shutil.copytree(repository, directory, copy_function=os.link, ignore=shutil.ignore_patterns("__pycache__"))
-    config = directory / "ranker" / "configs" / "cpu.pbtxt"
+    config = linked_copy(repository, directory) / "ranker" / "configs" / "cpu.pbtxt"
     text = with_settings(config.read_text(encoding="utf-8"), settings)
     config.unlink()  # the link, not the repository's own file
     config.write_text(text, encoding="utf-8")

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.local_ensemble import bare_ranker, merged, published_tokenizer, ranker_parameters
-from benchmarks.overhead import SHORT, Compared, latency, rows, step_rows, throughput
+from benchmarks.empty_ensemble import add_empty_ensemble
+from benchmarks.local_ensemble import bare_ranker, linked_copy, merged, published_tokenizer, ranker_parameters
+from benchmarks.overhead import SHORT, Compared, empty_ensemble, latency, rows, step_rows, throughput
 from benchmarks.step_statistics import STEPS, StepStatistics
 from benchmarks.workload import mixed_questions
 from packrank_backend.packing import PackedPairs
-from packrank_backend.tritonserver import TritonServer
+from packrank_backend.tritonserver import TritonServer, free_ports
 
 LIMITS = {"max_batch_tokens": 100, "max_batch_pairs": 4, "max_batch_frames": 120}
 
@@ -32,9 +33,10 @@ def test_rows_have_the_median_of_each_rounds_own_ratio_and_difference() -> None:
     steps = {"ranker": StepStatistics(requests=4, executions=2, queue_ns=8_000_000, compute_ns=12_000_000)}
     saturated = Compared([90.0, 80.0, 190.0], [100.0, 100.0, 200.0], steps)
     alone = Compared([12.0, 13.0, 30.0], [10.0, 10.0, 26.0], steps)
-    first, second = rows(saturated, alone)
+    first, second, third = rows(saturated, alone, [2.0, 9.0, 3.0])
     assert (first["ensemble"], first["bare ranker"], first["overhead"]) == (90, 100, "10.0 %")
     assert (second["ensemble"], second["bare ranker"], second["overhead"]) == (13.0, 10.0, "+3.00 ms")
+    assert third["ensemble"] == 3.0
     (row,) = step_rows({"saturated": saturated})
     assert (row["queue ms"], row["compute ms"], row["requests/run"]) == (2.0, 3.0, 2.0)
 
@@ -49,3 +51,14 @@ def test_both_ways_are_measured_on_a_running_server(server: TritonServer, reposi
         assert len(compared.ensemble) == len(compared.bare) == 3
         assert min(compared.ensemble + compared.bare) > 0
         assert {compared.steps[step].requests for step in STEPS} <= {3, 9}
+
+
+def test_the_empty_ensemble_is_measured_beside_the_built_model(repository: Path, tmp_path: Path) -> None:
+    copy = linked_copy(repository, tmp_path / "repository")
+    add_empty_ensemble(copy)
+    with TritonServer(copy, ports=free_ports(), log=tmp_path / "log") as server:
+        endpoint = server.grpc_endpoint
+        ranker = bare_ranker(repository, ranker_parameters(endpoint))
+        measured_ms = empty_ensemble(endpoint, ranker, published_tokenizer(repository), SHORT, 2)
+    assert len(measured_ms) == 2
+    assert min(measured_ms) > 0
