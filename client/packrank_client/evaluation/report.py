@@ -10,6 +10,10 @@ import numpy as np
 
 from packrank_client.evaluation.measures import MEASURES, Estimate, Values, estimate
 
+# A bootstrap knows nothing but the queries it was given: of one query its interval has no width at all. Of fewer than
+# six not even a paired sign test tells a gain from chance at 5 % (two-sided: 2 / 2^5 is more); ten leave some room.
+MARKED_FROM_QUERIES = 10
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -49,7 +53,7 @@ def compare_by_language(
 
 
 def markdown(comparisons: Sequence[Comparison], before: str, after: str | None) -> str:
-    """A table a measure. An interval of the gain without 0 is marked: that gain is not chance.
+    """A table a measure. An interval of the gain without 0 is marked, from MARKED_FROM_QUERIES on: that is not chance.
 
     `after` None: only what was before is shown.
     """
@@ -67,13 +71,16 @@ def markdown(comparisons: Sequence[Comparison], before: str, after: str | None) 
         ]
         for each in comparisons:
             gain = each.gain[name]
-            sure = " *" if gain.low > 0 or gain.high < 0 else ""
+            sure = each.queries >= MARKED_FROM_QUERIES and (gain.low > 0 or gain.high < 0)
             rows.append(
                 f"| {each.title} | {each.queries} | {_interval(each.before[name])} | {_interval(each.after[name])} "
-                f"| {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}){sure} |"
+                f"| {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}){' *' if sure else ''} |"
             )
         blocks.append("\n".join(rows))
-    note = "Means with 95 % bootstrap intervals over queries; * marks a gain or loss whose interval leaves out 0."
+    note = (
+        "Means with 95 % bootstrap intervals over queries; * marks a gain or loss whose interval leaves out 0, "
+        f"of {MARKED_FROM_QUERIES} queries or more."
+    )
     return "\n\n".join([*blocks, note]) + "\n"
 
 

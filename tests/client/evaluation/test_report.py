@@ -14,11 +14,13 @@ def values(*numbers: float) -> Values:
 
 def test_a_sure_gain_is_marked_and_chance_is_not() -> None:
     sure = compare("sure", values(*[0.0] * 30), values(*[1.0] * 30))
-    chance = compare("chance", values(0, 1), values(1, 0))
-    table = markdown([sure, chance], "bm25", "reranked")
-    rows = [line for line in table.splitlines() if line.startswith(("| sure", "| chance"))]
+    chance = compare("chance", values(*[0.0, 1.0] * 15), values(*[1.0, 0.0] * 15))
+    few = compare("few", values(*[0.0] * 9), values(*[1.0] * 9))
+    table = markdown([sure, chance, few], "bm25", "reranked")
+    rows = [line for line in table.splitlines() if line.startswith(("| sure", "| chance", "| few"))]
     assert "| 30 | 0.000 (0.000 to 0.000) | 1.000 (1.000 to 1.000) | +1.000 (+1.000 to +1.000) * |" in rows[0]
-    assert rows[1].endswith("+0.000 (-1.000 to +1.000) |")
+    assert rows[1].endswith("| +0.000 (-0.333 to +0.333) |")
+    assert rows[2].endswith("| +1.000 (+1.000 to +1.000) |")
 
 
 def test_a_table_a_measure() -> None:
