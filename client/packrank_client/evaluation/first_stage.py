@@ -9,7 +9,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import bm25s
@@ -22,7 +22,10 @@ from packrank_client.evaluation.trec_run import Hit
 
 Announce = Callable[[str], None]
 
-_EMBEDDING_BATCH = 32
+# Of one request to an embeddings endpoint. On a CPU 32 long documents at once took longer than its deadline. A text
+# over the characters goes alone.
+_BATCH_TEXTS = 32
+_BATCH_CHARACTERS = 32_768
 
 
 def bm25_run(dataset: Dataset, depth: int, announce: Announce) -> dict[str, list[Hit]]:
@@ -71,20 +74,28 @@ def _tokens(texts: list[str]) -> list[list[str]]:
 
 def _embed(url: str, model: str, input_type: str, texts: Sequence[str], announce: Announce) -> NDArray[np.float32]:
     """FP32 [texts, width], each of length 1."""
-    rows = []
-    for at in range(0, len(texts), _EMBEDDING_BATCH):
-        announce(f"embedding {input_type} {at + 1:,} of {len(texts):,}")
-        question: dict[str, object] = {
-            "model": model,
-            "input": list(texts[at : at + _EMBEDDING_BATCH]),
-            "input_type": input_type,
-        }
+    rows: list[list[float]] = []
+    for batch in _batches(texts):
+        announce(f"embedding {input_type} {len(rows) + 1:,} of {len(texts):,}")
+        question: dict[str, object] = {"model": model, "input": batch, "input_type": input_type}
         answer = _post(f"{url.rstrip('/')}/v1/embeddings", question)
         rows += [entry["embedding"] for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
     embeddings = np.asarray(rows, np.float32)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     normed: NDArray[np.float32] = embeddings / np.maximum(lengths, 1e-12)
     return normed
+
+
+def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in order, _BATCH_TEXTS and _BATCH_CHARACTERS of them at most at a time."""
+    batch: list[str] = []
+    for text in texts:
+        if batch and (len(batch) == _BATCH_TEXTS or sum(map(len, batch)) + len(text) > _BATCH_CHARACTERS):
+            yield batch
+            batch = []
+        batch.append(text)
+    if batch:
+        yield batch
 
 
 def _post(url: str, question: dict[str, object]) -> dict[str, list[dict[str, list[float]]]]:

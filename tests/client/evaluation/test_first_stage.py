@@ -73,6 +73,20 @@ def test_embeddings_are_asked_with_their_input_type_and_put_in_order() -> None:
     assert run["q1"][0].score == pytest.approx(1)
 
 
+def test_long_documents_are_embedded_a_few_at_a_time() -> None:
+    lengths = [20_000, 12_768, 1, 40_000, *[100] * 40]
+    corpus = {f"d{place}": "x" * length for place, length in enumerate(lengths)}
+    with endpoint() as (url, asked):
+        embeddings_run(replace(DATASET, corpus=corpus), 1, quiet, url, "e5")
+    assert [[len(text) for text in each["input"]] for each in asked if each["input_type"] == "passage"] == [
+        [20_000, 12_768],
+        [1],
+        [40_000],
+        [100] * 32,
+        [100] * 8,
+    ]
+
+
 def test_candidates_that_come_with_the_data_are_put_in_order_and_never_cut() -> None:
     dataset = replace(DATASET, candidates={"q1": ["d3", "d2"]})
     assert [hit.document for hit in bm25_run(dataset, 1, quiet)["q1"]] == ["d2", "d3"]
