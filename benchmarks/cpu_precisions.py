@@ -27,10 +27,10 @@ from benchmarks.precision import labelled_questions, requests_of
 from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
-from packrank_build.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_build.graph.packed_graph import Precision
+from packrank_build.graph.parity import ParityError
 from packrank_build.make_model import make_model
-from packrank_build.packed_graph import Precision
-from packrank_build.parity_gate import ParityError
 from packrank_build.progress import Progress
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.measures import estimate

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from packrank_backend.stub_processes import stub_processes
+from packrank_server.stub_processes import stub_processes
 
 
 def cpu_seconds(stat: str) -> float:

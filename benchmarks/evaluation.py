@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild
-from packrank_backend.tritonserver import ServerStartError, TritonServer, free_ports
 from packrank_client.evaluation.command_line import main as evaluate
+from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
 
 SETS = Path(".cache/evaluation/sets")
 # What `make evaluate` measures without DATA: English and short, as the demo ranker is. The other sets lie beside them.

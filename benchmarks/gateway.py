@@ -25,15 +25,15 @@ from benchmarks.cpu_time import process_cpu_seconds
 from benchmarks.machine import machine
 from benchmarks.report import write_markdown
 from packrank_backend.build_record import read_build_record
-from packrank_backend.stub_processes import stub_processes
-from packrank_backend.tritonserver import TritonServer, free_ports
-from packrank_build.batching_strategy import compile_batching_strategy
-from packrank_build.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.batching.compile import compile_batching_strategy
+from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
-from packrank_build.random_checkpoint import write_random_checkpoint
 from packrank_client import AsyncRerankClient
-from tests.gateway.running_gateway import RunningGateway, running_gateway
-from tests.repository import ROOT, empty_repository
+from packrank_server.stub_processes import stub_processes
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.repository import ROOT, empty_repository
+from tests.support.running_gateway import RunningGateway, running_gateway
 
 QUERY = "how much protein should a female eat?"
 PASSAGES = [f"Passage number {number} speaks of protein, and of what else a woman eats." for number in range(10)]

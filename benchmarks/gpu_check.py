@@ -32,21 +32,21 @@ from benchmarks.plots import bar_plot, line_plot
 from benchmarks.workload import mixed_questions, uniform_questions
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
 from packrank_backend.cpu_ranker import published_ranker
-from packrank_backend.engine_record import configured_plan, read_engine_record
-from packrank_backend.gpu import installed_gpus
 from packrank_backend.packing import pack
 from packrank_backend.pairs import Question
-from packrank_backend.tritonserver import ServerStartError, TritonServer, free_ports
-from packrank_build.architecture import UnsupportedCheckpoint
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.engine_log import BuildMessages, EngineError
-from packrank_build.engine_ranker import EngineRanker
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.graph.packed_graph import Precision, packed_graph
 from packrank_build.make_engine import published_checkpoint, tensorrt_module
-from packrank_build.packed_graph import Precision, packed_graph
-from packrank_build.padded_engine import PaddedRanker, padded_engine, padded_inputs
 from packrank_build.progress import Progress
-from packrank_build.targets import TARGETS, Target
+from packrank_build.tensorrt.log import BuildMessages, EngineError
+from packrank_build.tensorrt.padded_engine import PaddedRanker, padded_engine, padded_inputs
+from packrank_build.tensorrt.runner import EngineRanker
+from packrank_build.tensorrt.targets import TARGETS, Target
 from packrank_client import RerankError
+from packrank_server.engine_record import configured_plan, read_engine_record
+from packrank_server.gpu import installed_gpus
+from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

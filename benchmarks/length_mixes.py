@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
-from packrank_build.parity_pairs import declaration_articles
+from packrank_build.graph.parity_pairs import declaration_articles
 
 QUERY = "what is a right?"
 # Pairs as retrieval brings them: most are short paragraphs, a few fill a page.

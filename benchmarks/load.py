@@ -32,10 +32,10 @@ from benchmarks.report import RESULTS, Row, markdown_table, write_csv, write_mar
 from benchmarks.workload import perf_analyzer_data
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.pairs import Question
-from packrank_backend.tritonserver import ServerStartError
 from packrank_build.progress import Progress
 from packrank_client import AsyncRerankClient, DeadlineExceeded, RerankError
-from tests.gateway.running_gateway import running_gateway
+from packrank_server.tritonserver import ServerStartError
+from tests.support.running_gateway import running_gateway
 
 WAYS = ("perf_analyzer", "grpc", "gateway")
 LOADS = (0.5, 0.8, 1.0, 1.25, 1.5, 2.0)

@@ -17,8 +17,8 @@ from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import PairLimits, Question, encode_questions
-from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_backend.truncation import Truncate
+from packrank_server.tritonserver import TritonServer, free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = ROOT / "model_repository"

@@ -27,10 +27,10 @@ from benchmarks.report import RESULTS, Row, markdown_table, write_csv, write_mar
 from benchmarks.workload import mixed_questions
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.pairs import Question
-from packrank_backend.stub_processes import stub_processes
-from packrank_backend.tritonserver import ServerStartError, TritonServer
 from packrank_build.progress import Progress
-from tests.gateway.running_gateway import RunningGateway, running_gateway
+from packrank_server.stub_processes import stub_processes
+from packrank_server.tritonserver import ServerStartError, TritonServer
+from tests.support.running_gateway import RunningGateway, running_gateway
 
 CONCURRENCY = 16
 SAMPLES = 80

@@ -40,9 +40,9 @@ from benchmarks.workload import mixed_questions
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.pairs import Question
-from packrank_backend.tritonserver import ServerStartError
 from packrank_build.progress import Progress
 from packrank_client import AsyncRerankClient, RerankClient
+from packrank_server.tritonserver import ServerStartError
 
 CONCURRENCY = 16
 SHORT = Question(

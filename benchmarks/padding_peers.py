@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
-from packrank_build.padded_engine import padded_batches
+from packrank_build.tensorrt.padded_engine import padded_batches
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH_PYTHON = ROOT / ".venv-torch" / "bin" / "python"

@@ -23,9 +23,9 @@ from benchmarks.step_statistics import STEPS, StepStatistics, read_statistics
 from benchmarks.workload import mixed_questions, perf_analyzer_data
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_backend.pairs import Question
-from packrank_backend.tritonserver import ServerStartError, TritonServer, free_ports
 from packrank_build.progress import Progress
 from packrank_client import RerankClient, RerankError
+from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = ROOT / "model_repository"

@@ -28,15 +28,15 @@ from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
-from packrank_build.architecture import UnsupportedCheckpoint
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.fp8 import activation_sizes, fp8_graph, with_activation_sizes
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.graph.packed_graph import WeightReader, packed_graph
+from packrank_build.graph.parity import kendall_tau, parity_requests
+from packrank_build.graph.parity_pairs import parity_questions
 from packrank_build.make_engine import CALIBRATION_TOKENS
-from packrank_build.packed_graph import WeightReader, packed_graph
-from packrank_build.parity_gate import kendall_tau, parity_requests
-from packrank_build.parity_pairs import parity_questions
 from packrank_build.progress import Progress
-from packrank_build.tokenizer_file import tokenizer_from_checkpoint
+from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
 from packrank_client.evaluation.dataset import read_dataset
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.first_stage import bm25_run

@@ -43,13 +43,13 @@ from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs
-from packrank_backend.tritonserver import ServerStartError, TritonServer
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.hub import checkpoint_directory
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.hub import checkpoint_directory
+from packrank_build.graph.packed_graph import Precision
 from packrank_build.make_model import export_graph
-from packrank_build.packed_graph import Precision
 from packrank_build.progress import Progress
 from packrank_client import RerankClient
+from packrank_server.tritonserver import ServerStartError, TritonServer
 
 PASSAGES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 PAIR_TOKENS = (32, 128)  # of the sweep over passages

@@ -36,9 +36,9 @@ from benchmarks.workload import mixed_questions
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.packing import PackedPairs
 from packrank_backend.pairs import Question
-from packrank_backend.tritonserver import ServerStartError
 from packrank_build.progress import Progress
 from packrank_client import AsyncRerankClient
+from packrank_server.tritonserver import ServerStartError
 
 Settings = dict[str, int]
 

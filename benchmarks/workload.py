@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
-from packrank_build.parity_pairs import declaration_articles
+from packrank_build.graph.parity_pairs import declaration_articles
 
 # Passages of search results: most are short, a few fill a page. Words of English text; a token is a little less.
 MEDIAN_WORDS, SIGMA = 70, 0.8

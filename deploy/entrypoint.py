@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 
 from packrank_backend.build_record import RECORD_FILE
-from packrank_backend.engine_record import configured_plan
 from packrank_gateway.serve import main as serve
+from packrank_server.engine_record import configured_plan
 
 CODE = Path(__file__).with_name("model_repository")
 REPOSITORY = Path("model_repository")

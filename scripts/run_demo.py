@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild, read_build_record
-from packrank_backend.server_arguments import add_port_arguments, ports_from
-from packrank_backend.tritonserver import Ports, ServerStartError, TritonServer
+from packrank_server.arguments import add_port_arguments, ports_from
+from packrank_server.tritonserver import Ports, ServerStartError, TritonServer
 
 ROOT = Path(__file__).resolve().parent.parent
 QUERY = "how much protein should a female eat?"
-PASSAGES = Path("examples", "passages.txt")
+PASSAGES = Path("demo_ranker", "passages.txt")
 LOG = Path(".cache", "tritonserver.log")
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from packrank_backend.tritonserver import TritonServer, free_ports
-from packrank_build.batching_strategy import compile_batching_strategy
-from packrank_build.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.batching.compile import compile_batching_strategy
+from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
-from packrank_build.random_checkpoint import write_random_checkpoint
 from packrank_client import RerankClient
-from tests.repository import ROOT, empty_repository
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.repository import ROOT, empty_repository
+from tests.support.running_gateway import RunningGateway, running_gateway
 
 MAX_PAIR_TOKENS = 1024
 
@@ -58,3 +59,11 @@ def client(server: TritonServer) -> Iterator[RerankClient]:
     """The product's own client on the running server."""
     with RerankClient(server.grpc_endpoint) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def gateway(server: TritonServer, repository: Path) -> Iterator[RunningGateway]:
+    """One gateway in front of the server, with the default settings but small limits of passages."""
+    settings = {"max_passages": 16, "max_documents": 600, "model_directory": repository / "tokenizer" / "1"}
+    with running_gateway(server.grpc_endpoint, **settings) as running:
+        yield running

@@ -42,16 +42,16 @@ from benchmarks.peers.report import write_report
 from benchmarks.peers.running import ROOT, ContestantFailed, Running, Scored
 from packrank_backend.build_record import StaleBuild
 from packrank_backend.pairs import Question
-from packrank_backend.tritonserver import ServerStartError
-from packrank_build.architecture import UnsupportedCheckpoint, architecture_from_config
-from packrank_build.batching_strategy import compile_batching_strategy
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.int8_weights import calibration_pairs
+from packrank_build.batching.compile import compile_batching_strategy
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint, architecture_from_config
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.graph.parity import ParityError
 from packrank_build.make_model import export_graph, make_model
-from packrank_build.parity_gate import ParityError
 from packrank_build.progress import Progress
-from packrank_build.tokenizer_file import tokenizer_from_checkpoint
+from packrank_build.quantize.int8 import calibration_pairs
 from packrank_client import RerankError
+from packrank_server.tritonserver import ServerStartError
 
 OURS: tuple[Precision, ...] = ("fp32", "int8")
 REFERENCE = "huggingface-fp32"

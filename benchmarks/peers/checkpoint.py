@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, processors
 
-from packrank_build.architecture import architecture_from_config
+from packrank_build.checkpoint.architecture import architecture_from_config
 
 MODELING = Path(__file__).with_name("modeling_llama_bidirectional.py")
 PACKAGE = MODELING.stem

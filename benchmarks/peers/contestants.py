@@ -17,7 +17,7 @@ from benchmarks.peers.running import (
     running_http_server,
     running_worker,
 )
-from packrank_backend.tritonserver import free_ports
+from packrank_server.tritonserver import free_ports
 
 Precision = Literal["fp32", "bf16", "int8"]
 Kind = Literal["ensemble", "packed", "openvino", "cross_encoder", "padded_huggingface", "vllm", "infinity"]

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
-from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_client import RerankClient
+from packrank_server.tritonserver import TritonServer, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 600.0  # vLLM compiles at its first start

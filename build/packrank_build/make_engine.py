@@ -21,25 +21,25 @@ import onnx_ir as ir
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
-from packrank_backend.engine_record import EngineRecord, record_file
-from packrank_backend.gpu import Gpu, installed_gpus
-from packrank_backend.tensorrt_version import server_tensorrt_version
-from packrank_backend.tritonserver import ServerStartError, find_installation
-from packrank_build.architecture import UnsupportedCheckpoint
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.engine_build import engine_from_onnx
-from packrank_build.engine_gate import Ranker, check_engine_parity
-from packrank_build.engine_log import BuildMessages, EngineError
-from packrank_build.engine_ranker import EngineRanker
-from packrank_build.fp8 import activation_sizes, fp8_graph, with_activation_sizes
-from packrank_build.hub import checkpoint_directory
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.hub import checkpoint_directory
+from packrank_build.graph.packed_graph import packed_graph
+from packrank_build.graph.parity import ParityError, parity_requests
+from packrank_build.graph.parity_pairs import parity_questions
 from packrank_build.make_model import build_id, export_graph
-from packrank_build.packed_graph import packed_graph
-from packrank_build.parity_gate import ParityError, parity_requests
-from packrank_build.parity_pairs import parity_questions
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
-from packrank_build.targets import REQUEST, TARGETS, EnginePrecision, Target
+from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
+from packrank_build.tensorrt.build import engine_from_onnx
+from packrank_build.tensorrt.gate import Ranker, check_engine_parity
+from packrank_build.tensorrt.log import BuildMessages, EngineError
+from packrank_build.tensorrt.runner import EngineRanker
+from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
+from packrank_server.engine_record import EngineRecord, record_file
+from packrank_server.gpu import Gpu, installed_gpus
+from packrank_server.tensorrt_version import server_tensorrt_version
+from packrank_server.tritonserver import ServerStartError, find_installation
 
 CALIBRATION_TOKENS = 2048  # the longest pair of the calibration: attention in fp32 on a CPU grows with its square
 TIMING_CACHES = Path(".cache/timing")

@@ -16,18 +16,18 @@ import onnx_ir as ir
 
 from packrank_backend.build_record import BuildRecord
 from packrank_backend.prompt import PROMPT
-from packrank_build.architecture import UnsupportedCheckpoint
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.gptq import Int8Weight
-from packrank_build.hub import checkpoint_directory
-from packrank_build.int8_weights import calibration_pairs, int8_weights
-from packrank_build.packed_graph import OPSET, AttentionForm, Precision, packed_graph
-from packrank_build.parity_gate import ParityError, ParityReport, check_parity
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.hub import checkpoint_directory
+from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.graph.packed_graph import OPSET, AttentionForm, Precision, packed_graph
+from packrank_build.graph.parity import ParityError, ParityReport, check_parity
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.publish import publish, staging_directory
+from packrank_build.quantize.gptq import Int8Weight
+from packrank_build.quantize.int8 import calibration_pairs, int8_weights
 from packrank_build.side_by_side import ensemble_name, write_version
-from packrank_build.tokenizer_file import tokenizer_from_checkpoint
 
 MODEL_LIMIT_TOKENS = 8192  # model card: "up to 8192 tokens"
 

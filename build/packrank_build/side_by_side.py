@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from packrank_backend.batching_strategy import LIBRARY_FILE
+from packrank_server.unmerged_config import LIBRARY_FILE
 
 # Of version 1, by links, so that a later version of the code serves both.
 _SHARED = {"tokenizer": ("model.py",), "ranker": ("model.py", LIBRARY_FILE)}

@@ -11,10 +11,10 @@ from typing import Any, Self, TypeAlias
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from packrank_client.base import ClientBase
-from packrank_client.call import Dispatch, RerankCall
-from packrank_client.limits import TOKENIZER_MODEL
-from packrank_client.question import Question, question_from_arguments
+from packrank_client._base import ClientBase
+from packrank_client._call import Dispatch, RerankCall
+from packrank_client._limits import TOKENIZER_MODEL
+from packrank_client._question import Question, question_from_arguments
 from packrank_client.results import RerankResult
 
 # (endpoint, pairs) -> what is entered around one gRPC call; pairs: 0 when the call looks up the limits. Its value are
@@ -55,7 +55,7 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         around_call: AroundCall | None = None,
         on_answer: Callable[[Any], None] = _ignore,
     ) -> list[RerankResult]:
-        """As rerank, for arguments that have been checked (`packrank_client.question`).
+        """As rerank, for arguments that have been checked (`packrank_client._question`).
 
         `on_answer` gets the InferResult of each part of the request.
         """

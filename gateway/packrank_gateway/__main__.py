@@ -8,9 +8,9 @@ import sys
 import uvicorn
 
 from packrank_gateway.app import create_app
-from packrank_gateway.observe import configure_logging
+from packrank_gateway.middleware.observe import configure_logging
 from packrank_gateway.settings import SettingsError, settings_from
-from packrank_gateway.tracing import name_service
+from packrank_gateway.telemetry.tracing import name_service
 
 
 def main() -> int:

@@ -13,17 +13,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from packrank_gateway import api_docs, cohere, infinity, nim, page, rerank_path, tei
-from packrank_gateway.api_keys import ApiKeys, read_keys
-from packrank_gateway.error_bodies import error_response
+from packrank_gateway.dialects import cohere, infinity, nim, rerank_path, tei
+from packrank_gateway.dialects.error_bodies import error_response
+from packrank_gateway.dialects.invalid_body import error_from_validation
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.gateway import Gateway
-from packrank_gateway.invalid_body import error_from_validation
-from packrank_gateway.observe import Observe
-from packrank_gateway.record import record_of
-from packrank_gateway.request_body import RequestBody
+from packrank_gateway.middleware.api_keys import ApiKeys, read_keys
+from packrank_gateway.middleware.observe import Observe
+from packrank_gateway.middleware.request_body import RequestBody
+from packrank_gateway.pages import api_docs, page
 from packrank_gateway.settings import Settings
-from packrank_gateway.tracing import TELEMETRY
+from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.telemetry.tracing import TELEMETRY
 
 _HTTP_KINDS = {
     404: ("not_found", "there is nothing at this path; GET /docs lists all."),

@@ -20,7 +20,7 @@ from packrank_client import (
     ServerOverloaded,
     ServerUnavailable,
 )
-from packrank_client.statuses import KINDS
+from packrank_client._statuses import KINDS
 
 
 class Dialect(Enum):

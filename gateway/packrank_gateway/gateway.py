@@ -13,12 +13,12 @@ from starlette.responses import Response
 from packrank_client import AsyncRerankClient
 from packrank_gateway.admission import Admission, Load
 from packrank_gateway.health import Readiness
-from packrank_gateway.metrics import Metrics
 from packrank_gateway.model_facts import model_facts
 from packrank_gateway.reranker import Reranker
 from packrank_gateway.served_models import ServedModels
 from packrank_gateway.settings import Settings
-from packrank_gateway.triton_statistics import TritonStatistics
+from packrank_gateway.telemetry.metrics import Metrics
+from packrank_gateway.telemetry.triton_statistics import TritonStatistics
 
 _LIMITS = (
     "max_passages",

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
-from packrank_client.chunks import estimated_tokens
-from packrank_client.question import question_from_arguments
+from packrank_client._chunks import estimated_tokens
+from packrank_client._question import question_from_arguments
 from packrank_gateway.admission import Admission
 from packrank_gateway.errors import GatewayError, error_from_client
-from packrank_gateway.record import RequestRecord
-from packrank_gateway.tracing import triton_call
+from packrank_gateway.telemetry.record import RequestRecord
+from packrank_gateway.telemetry.tracing import triton_call
 
 log = logging.getLogger(__name__)
 

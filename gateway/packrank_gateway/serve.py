@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild
-from packrank_backend.serve import serve
-from packrank_backend.server_arguments import add_port_arguments, ports_from
-from packrank_backend.tritonserver import ServerStartError, require_free_port
-from packrank_gateway.tracing import traces_are_on
+from packrank_gateway.telemetry.tracing import traces_are_on
+from packrank_server.arguments import add_port_arguments, ports_from
+from packrank_server.serve import serve
+from packrank_server.tritonserver import ServerStartError, require_free_port
 
 
 class GatewayProcess:

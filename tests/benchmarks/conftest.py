@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repository import ROOT
+from tests.support.repository import ROOT
 
 
 @pytest.fixture(scope="session")

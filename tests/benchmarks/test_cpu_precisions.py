@@ -8,7 +8,7 @@ from benchmarks import cpu_precisions
 from benchmarks.cpu_precisions import fidelity, main, projection_weights, verdict
 from benchmarks.gemm_peak import gemm_peak_gops
 from benchmarks.package_sets import write_set
-from packrank_build.architecture import architecture_from_config
+from packrank_build.checkpoint.architecture import architecture_from_config
 
 
 def test_the_gate_looks_at_order_and_at_the_answer() -> None:

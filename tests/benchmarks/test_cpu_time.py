@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cpu_time import cpu_seconds, server_cpu_seconds
-from packrank_backend.tritonserver import TritonServer
 from packrank_client import RerankClient
+from packrank_server.tritonserver import TritonServer
 
 
 def test_the_processor_time_of_this_process() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import evaluation
-from packrank_backend.tritonserver import ServerStartError
-from tests.repository import ROOT
+from packrank_server.tritonserver import ServerStartError
+from tests.support.repository import ROOT
 
 
 def test_an_embedder_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import load, report
 from benchmarks.open_loop import ANSWERED
-from packrank_backend.tritonserver import TritonServer
-from tests.gateway.running_gateway import running_gateway
+from packrank_server.tritonserver import TritonServer
+from tests.support.running_gateway import running_gateway
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import memory, report
-from packrank_backend.tritonserver import TritonServer
-from tests.gateway.running_gateway import running_gateway
+from packrank_server.tritonserver import TritonServer
+from tests.support.running_gateway import running_gateway
 
 
 def test_pss_is_read_in_mib() -> None:

@@ -8,7 +8,7 @@ from benchmarks.overhead import SHORT, Compared, empty_ensemble, latency, rows, 
 from benchmarks.step_statistics import STEPS, StepStatistics
 from benchmarks.workload import mixed_questions
 from packrank_backend.packing import PackedPairs
-from packrank_backend.tritonserver import TritonServer, free_ports
+from packrank_server.tritonserver import TritonServer, free_ports
 
 LIMITS = {"max_batch_tokens": 100, "max_batch_pairs": 4, "max_batch_frames": 120}
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.padding_peers import TORCH_PYTHON, Pairs, Peers, by_length, by_request, compare, huggingface_scores
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.reference import reference_logits
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.graph.reference import reference_logits
 
 REQUESTS: list[Pairs] = [[[1] * 100, [2] * 10], [[3] * 30] * 3]
 

@@ -10,8 +10,8 @@ from benchmarks import perf
 from benchmarks.perf import sweep_row
 from benchmarks.perf_analyzer import LoadResult, PerfAnalyzerError, run_perf_analyzer
 from benchmarks.step_statistics import STEPS, StepStatistics
-from packrank_backend.tritonserver import TritonServer, free_ports
-from tests.repository import ROOT
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.repository import ROOT
 
 
 def test_a_row_has_rates_of_pairs_and_tokens_and_times_of_every_step() -> None:

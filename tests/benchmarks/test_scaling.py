@@ -13,8 +13,8 @@ from benchmarks.scaling import (
     tokens_rows,
     waste_rows,
 )
-from packrank_backend.tritonserver import TritonServer
 from packrank_build.progress import Progress
+from packrank_server.tritonserver import TritonServer
 
 
 def test_the_flat_and_the_linear_part_are_found_again() -> None:

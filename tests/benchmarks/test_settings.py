@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.settings import committed_settings, process_rows, repository_with, served_rows, with_settings
 from packrank_build.progress import Progress
-from tests.repository import ROOT
+from tests.support.repository import ROOT
 
 CONFIG = (ROOT / "model_repository" / "ranker" / "configs" / "cpu.pbtxt").read_text()
 

@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
-from packrank_backend.engine_record import EngineRecord, read_engine_record
-from packrank_backend.gpu import Gpu
 from packrank_backend.packing import PackedPairs
-from packrank_build.check_engine import tensorrt_rtx
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.engine_gate import Ranker
-from packrank_build.engine_log import EngineError
-from packrank_build.engine_ranker import EngineRun
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.graph.parity import ParityError
 from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt
 from packrank_build.make_model import make_model
-from packrank_build.parity_gate import ParityError
-from packrank_build.targets import TARGETS, EnginePrecision
-from tests.repository import empty_repository
+from packrank_build.tensorrt.check_engine import tensorrt_rtx
+from packrank_build.tensorrt.gate import Ranker
+from packrank_build.tensorrt.log import EngineError
+from packrank_build.tensorrt.runner import EngineRun
+from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
+from packrank_server.engine_record import EngineRecord, read_engine_record
+from packrank_server.gpu import Gpu
+from tests.support.repository import empty_repository
 
 L4 = Gpu("NVIDIA L4", "8.9", 23034 << 20)
 PLAN = b"no engine: this test has no GPU"

@@ -10,16 +10,16 @@ import pytest
 
 from packrank_backend.build_record import StaleBuild, read_build_record, require_same_build
 from packrank_backend.prompt import PROMPT
-from packrank_build import parity_gate
-from packrank_build.architecture import UnsupportedCheckpoint
-from packrank_build.checkpoint import Checkpoint
+from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.graph import parity as parity_gate
+from packrank_build.graph.packed_graph import Precision, packed_graph
+from packrank_build.graph.parity import ParityError, check_parity, kendall_tau
 from packrank_build.make_model import make_model
-from packrank_build.packed_graph import Precision, packed_graph
-from packrank_build.parity_gate import ParityError, check_parity, kendall_tau
 from packrank_build.progress import Progress
-from packrank_build.tokenizer_file import tokenizer_from_checkpoint
 from tests.conftest import MAX_PAIR_TOKENS
-from tests.repository import empty_repository
+from tests.support.repository import empty_repository
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from packrank_client import AsyncRerankClient, RerankClient, RerankResult
-
-from .scripted_server import ScriptedServer, scripted_server
+from tests.support.scripted_server import ScriptedServer, scripted_server
 
 
 class FromBlockingCode:

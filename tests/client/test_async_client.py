@@ -8,8 +8,7 @@ import grpc
 import pytest
 
 from packrank_client import AsyncRerankClient, ServerUnavailable
-
-from .scripted_server import ScriptedServer, SeenRequest, logit_of
+from tests.support.scripted_server import ScriptedServer, SeenRequest, logit_of
 
 
 def test_tasks_share_a_client(server: ScriptedServer) -> None:

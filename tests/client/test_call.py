@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrank_client import InvalidRequest, ServerFault, ServerUnavailable
-from packrank_client.call import Dispatch, RerankCall
-from packrank_client.chunks import estimated_tokens
-from packrank_client.deadline import Deadline
-from packrank_client.endpoints import EndpointRotation
-from packrank_client.limits import Limits
-from packrank_client.question import question_from_arguments
+from packrank_client._call import Dispatch, RerankCall
+from packrank_client._chunks import estimated_tokens
+from packrank_client._deadline import Deadline
+from packrank_client._endpoints import EndpointRotation
+from packrank_client._limits import Limits
+from packrank_client._question import question_from_arguments
 
 REFUSED = "StatusCode.INVALID_ARGUMENT"
 UNAVAILABLE = "StatusCode.UNAVAILABLE"

@@ -5,9 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrank_client.chunks import PROMPT_TOKENS, estimated_tokens, halve_chunk, plan_chunks
-from packrank_client.limits import Limits
-from packrank_client.question import Question
+from packrank_client._chunks import PROMPT_TOKENS, estimated_tokens, halve_chunk, plan_chunks
+from packrank_client._limits import Limits
+from packrank_client._question import Question
 
 TOKENS = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 LIMITS = st.builds(Limits, st.integers(1, 40), st.integers(1, 1000))

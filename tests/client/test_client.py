@@ -13,10 +13,9 @@ import grpc
 import pytest
 
 from packrank_client import RerankClient, ServerUnavailable
-from packrank_client.question import question_from_arguments
-from packrank_client.tensors import request_inputs
-
-from .scripted_server import ScriptedServer, SeenRequest, logit_of
+from packrank_client._question import question_from_arguments
+from packrank_client._tensors import request_inputs
+from tests.support.scripted_server import ScriptedServer, SeenRequest, logit_of
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from packrank_client.endpoints import COOL_DOWN_S, EndpointRotation
+from packrank_client._endpoints import COOL_DOWN_S, EndpointRotation
 
 
 class Clock:

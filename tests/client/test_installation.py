@@ -14,7 +14,7 @@ DEPENDENCIES = {
 SCRIPT = """
 import sys
 before = set(sys.modules)
-import packrank_client, packrank_client.command_line
+import packrank_client, packrank_client.cli.command_line
 roots = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(packrank_client.__file__)
 print(*(root for root in roots if root not in sys.stdlib_module_names and not root.startswith("_cython")))

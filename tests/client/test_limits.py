@@ -6,7 +6,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from packrank_client import ServerFault
-from packrank_client.limits import Limits, limits_from_config
+from packrank_client._limits import Limits, limits_from_config
 
 
 def config(**parameters: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from packrank_client import InvalidRequest
-from packrank_client.question import question_from_arguments
+from packrank_client._question import question_from_arguments
 
 
 def test_texts_become_utf8() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .scripted_server import ScriptedServer
+from tests.support.scripted_server import ScriptedServer
 
 README = (Path(__file__).parents[2] / "client" / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)

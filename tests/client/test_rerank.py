@@ -23,9 +23,8 @@ from packrank_client import (
     ServerUnavailable,
     Unauthorized,
 )
-
-from .conftest import MakeClient
-from .scripted_server import (
+from tests.client.conftest import MakeClient
+from tests.support.scripted_server import (
     ScriptedServer,
     SeenRequest,
     logit_of,
@@ -35,8 +34,8 @@ from .scripted_server import (
 )
 
 # Self-signed for "localhost", made for these tests only.
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
-KEY = Path(__file__).with_name("localhost.key")
+CERTIFICATE = Path(__file__).parents[1].joinpath("support", "localhost.pem")
+KEY = Path(__file__).parents[1].joinpath("support", "localhost.key")
 PASSAGES = ["apples", "", "pommes d'été", "りんご" * 7, "apples", "a\0b", "jabłka " * 40]
 
 

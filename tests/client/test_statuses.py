@@ -13,7 +13,7 @@ from packrank_client import (
     ServerUnavailable,
     Unauthorized,
 )
-from packrank_client.statuses import KINDS, error_from_status, status_code
+from packrank_client._statuses import KINDS, error_from_status, status_code
 
 
 @pytest.mark.parametrize(

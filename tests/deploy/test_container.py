@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from packrank_backend.tritonserver import Ports, free_ports
 from packrank_client import RerankClient
-
-from .image import Image, build_image, compose_service
+from packrank_server.tritonserver import Ports, free_ports
+from tests.support.image import Image, build_image, compose_service
 
 ENVIRONMENT = {"TRITON_REGISTRY": "registry", "MODEL": "/checkpoints/tiny", "MAX_PAIR_TOKENS": "512", "CONFIG": "l4"}
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from packrank_build.targets import TARGETS
-from tests.repository import ROOT
-
-from .image import DEPLOY, compose_service, instructions
+from packrank_build.tensorrt.targets import TARGETS
+from tests.support.image import DEPLOY, compose_service, instructions
+from tests.support.repository import ROOT
 
 BIN = Path(sys.executable).parent
 PAGE = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")

@@ -10,13 +10,12 @@ import grpc
 import httpx
 import pytest
 
-from packrank_backend.tritonserver import free_ports
 from packrank_gateway.app import create_app
 from packrank_gateway.errors import ERRORS, RETRIABLE, Dialect
 from packrank_gateway.settings import Settings
-from tests.client.scripted_server import ScriptedServer, refuse_with, scripted_server
-
-from .running_gateway import PATHS, RunningGateway, body_of, message_of, running_gateway
+from packrank_server.tritonserver import free_ports
+from tests.support.running_gateway import PATHS, RunningGateway, body_of, message_of, running_gateway
+from tests.support.scripted_server import ScriptedServer, refuse_with, scripted_server
 
 DIALECTS = (Dialect.NIM, Dialect.COHERE, Dialect.VLLM, Dialect.TEI)
 # kind -> status in each of DIALECTS

@@ -7,10 +7,9 @@ import grpc
 import pytest
 
 from packrank_gateway.errors import Dialect
-from tests.client.scripted_server import SeenRequest, refuse_with, scripted_server
-
-from .eventually import eventually
-from .running_gateway import running_gateway
+from tests.support.eventually import eventually
+from tests.support.running_gateway import running_gateway
+from tests.support.scripted_server import SeenRequest, refuse_with, scripted_server
 
 
 def test_callers_that_come_together_share_one_question() -> None:

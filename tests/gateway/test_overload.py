@@ -14,13 +14,12 @@ from itertools import islice
 import httpx
 import pytest
 
-from packrank_backend.tritonserver import TritonServer
 from packrank_client import RerankClient
 from packrank_gateway.errors import Dialect
-from tests.client.scripted_server import ScriptedServer, scripted_server
-
-from .eventually import eventually
-from .running_gateway import PATHS, RunningGateway, body_of, running_gateway
+from packrank_server.tritonserver import TritonServer
+from tests.support.eventually import eventually
+from tests.support.running_gateway import PATHS, RunningGateway, body_of, running_gateway
+from tests.support.scripted_server import ScriptedServer, scripted_server
 
 DIALECTS = (Dialect.NIM, Dialect.COHERE, Dialect.VLLM, Dialect.TEI)
 MAX_PENDING_PAIRS = 8

@@ -15,13 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from packrank_backend.tritonserver import Ports, free_ports
 from packrank_gateway.errors import Dialect
-from tests.repository import copied_repository
-
-from .eventually import eventually
-from .otlp_receiver import otlp_receiver
-from .running_gateway import PATHS, body_of
+from packrank_server.tritonserver import Ports, free_ports
+from tests.support.eventually import eventually
+from tests.support.otlp_receiver import otlp_receiver
+from tests.support.repository import copied_repository
+from tests.support.running_gateway import PATHS, body_of
 
 # the span of the gateway's call
 MODEL_INFER = "inference.GRPCInferenceService/ModelInfer"

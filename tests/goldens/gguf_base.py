@@ -16,10 +16,10 @@ import torch
 import transformers
 
 from packrank_backend.prompt import pair_text
-from packrank_build.checkpoint import Checkpoint
-from packrank_build.parity_pairs import declaration_articles
-from packrank_build.smollm2 import read_smollm2, write_checkpoint
-from packrank_build.tokenizer_file import tokenizer_from_checkpoint
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.demo.smollm2 import read_smollm2, write_checkpoint
+from packrank_build.graph.parity_pairs import declaration_articles
 
 
 def main() -> int:

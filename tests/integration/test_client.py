@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_client import (
     AsyncRerankClient,
     DeadlineExceeded,
@@ -16,6 +15,7 @@ from packrank_client import (
     RerankResult,
     ServerUnavailable,
 )
+from packrank_server.tritonserver import TritonServer, free_ports
 
 QUERY = "what is a word?"
 

@@ -5,8 +5,8 @@ from google.protobuf import text_format
 from tritonclient import grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from packrank_backend.tritonserver import TritonServer, free_ports
-from tests.repository import ROOT
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.repository import ROOT
 
 CONFIGS = sorted((ROOT / "model_repository").glob("*/config.pbtxt")) + sorted(
     (ROOT / "model_repository").glob("*/configs/*.pbtxt")

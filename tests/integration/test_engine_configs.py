@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from packrank_backend.tritonserver import find_installation, free_ports
-from packrank_build.targets import TARGETS
-from tests.repository import BUILT, ROOT
+from packrank_build.tensorrt.targets import TARGETS
+from packrank_server.tritonserver import find_installation, free_ports
+from tests.support.repository import BUILT, ROOT
 
 
 def core_log(ranker: Path, config_name: str) -> str:

@@ -7,8 +7,8 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from packrank_backend.errors import REFUSALS, ErrorKind
-from packrank_backend.tritonserver import TritonServer
-from tests.integration.raw_request import ask, number_input, text_input
+from packrank_server.tritonserver import TritonServer
+from tests.support.raw_request import ask, number_input, text_input
 
 LONG = b" word" * 3000
 

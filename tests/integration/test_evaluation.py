@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_client import RerankClient
 from packrank_client.evaluation.command_line import EXIT_FAILED, EXIT_INVALID, main
 from packrank_client.evaluation.trec_run import read_run
+from packrank_server.tritonserver import TritonServer, free_ports
 
 CORPUS = {
     "whey": "Whey is the liquid that remains when milk is curdled.",

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packrank_backend.stub_processes import stub_processes
-from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_client import RerankClient, ServerFault, ServerUnavailable
-from tests.integration.raw_request import ask
+from packrank_server.stub_processes import stub_processes
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.raw_request import ask
 
 QUERY = "why?"
 PASSAGES = [" word" * length for length in (5, 200, 900)]
@@ -47,7 +47,7 @@ def served(repository: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[
     """`make serve`'s command and its gRPC endpoint."""
     ports = free_ports()
     command = [
-        *(sys.executable, "-m", "packrank_backend.serve", f"--repository={repository}"),
+        *(sys.executable, "-m", "packrank_server.serve", f"--repository={repository}"),
         *(f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}"),
     ]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:

@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient import grpc
 
-from packrank_backend.tritonserver import TritonServer
-from tests.integration.raw_request import ask, text_input
+from packrank_server.tritonserver import TritonServer
+from tests.support.raw_request import ask, text_input
 
 STEPS = ("tokenizer", "ranker", "postprocessor")
 

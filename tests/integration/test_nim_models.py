@@ -11,9 +11,9 @@ import pytest
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
-from packrank_backend.tritonserver import TritonServer
 from packrank_client import RerankClient
-from tests.integration.raw_request import text_input
+from packrank_server.tritonserver import TritonServer
+from tests.support.raw_request import text_input
 
 MODELS = ("nvidia_llama_3_2_nv_rerankqa_1b_v2", "nvidia_llama_nemotron_rerank_1b_v2")
 QUERY = "which way should i go?"

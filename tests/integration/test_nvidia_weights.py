@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packrank_backend.tritonserver import TritonServer, free_ports
 from packrank_build.make_model import make_model
 from packrank_client import RerankClient
-from tests.repository import empty_repository
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.repository import empty_repository
 
 # https://huggingface.co/nvidia/llama-nemotron-rerank-1b-v2: computed in bf16, hence the tolerance
 QUERY = "how much protein should a female eat?"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from packrank_backend.sigmoid import sigmoid
-from packrank_backend.tritonserver import TritonServer
 from packrank_client import RerankClient
-from tests.goldens.checkpoints import DIRECTORY, golden_questions
-from tests.integration.raw_request import ask
+from packrank_server.tritonserver import TritonServer
+from tests.support.checkpoints import DIRECTORY, golden_questions
+from tests.support.raw_request import ask
 
 GOLDEN = json.loads((DIRECTORY / "bidirectional.json").read_text())
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
 
-from packrank_backend.tritonserver import TritonServer, free_ports
-from tests.integration.raw_request import ask
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.raw_request import ask
 
 POLICY = "default_queue_policy { timeout_action: REJECT default_timeout_microseconds: 1 }"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packrank_backend.tritonserver import TritonServer, free_ports
+from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
-from packrank_build.random_checkpoint import write_random_checkpoint
 from packrank_client import RerankClient
-from tests.goldens.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
-from tests.repository import copied_repository
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
+from tests.support.repository import copied_repository
 
 SECOND = "bidirectional_temperature"
 

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient import grpc
 
-from packrank_backend.batching_strategy import LIBRARY_FILE
 from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.packing import PackedPairs, pack
-from packrank_backend.tritonserver import ServerStartError, TritonServer, free_ports
-from tests.integration.raw_request import ask, number_input
+from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.unmerged_config import LIBRARY_FILE
 from tests.integration.test_configs import parse
-from tests.repository import ROOT, copied_repository
+from tests.support.raw_request import ask, number_input
+from tests.support.repository import ROOT, copied_repository
 
 LIMITS = {"max_batch_tokens": 1000, "max_batch_pairs": 24, "max_batch_frames": 2000}
 RECORDER = """

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from packrank_backend.tritonserver import TritonServer
 from packrank_client import RerankClient
-from tests.integration.raw_request import ask
+from packrank_server.tritonserver import TritonServer
+from tests.support.raw_request import ask
 
 SHORT = [f"passage {number}" for number in range(128)]
 LONG = " word" * 3000

@@ -12,13 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from packrank_backend.tritonserver import TritonServer, free_ports
-from packrank_build.batching_strategy import compile_batching_strategy
-from packrank_build.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.batching.compile import compile_batching_strategy
+from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
+from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
-from packrank_build.random_checkpoint import write_random_checkpoint
-from tests.gateway.running_gateway import running_gateway
-from tests.repository import ROOT, empty_repository
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.repository import ROOT, empty_repository
+from tests.support.running_gateway import running_gateway
 
 HERE = Path(__file__).parent
 MAX_PAIR_TOKENS = 1024

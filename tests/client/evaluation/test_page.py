@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from packrank_client.evaluation.dataset import read_dataset
-from tests.repository import ROOT
+from tests.support.repository import ROOT
 
 PAGE = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 QUESTIONS = [

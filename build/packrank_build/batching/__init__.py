@@ -1,0 +1,1 @@
+"""Triton's custom batching strategy: batches limited by tokens."""

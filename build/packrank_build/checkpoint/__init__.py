@@ -1,0 +1,1 @@
+"""A checkpoint: its architecture, weights and tokenizer."""

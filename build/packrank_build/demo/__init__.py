@@ -1,0 +1,1 @@
+"""The demo ranker, from its package and adapters."""

@@ -1,0 +1,1 @@
+"""The packed ONNX graph, the reference and the parity gate between them."""

@@ -1,0 +1,169 @@
+"""The gate between a build and the model repository: the built graph against the reference, pair by pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from packrank_backend.build_record import BuildRecord
+from packrank_backend.cpu_ranker import CpuRanker
+from packrank_backend.packing import PackedPairs, pack
+from packrank_backend.pairs import PairLimits, encode_questions
+from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.graph.parity_pairs import NamedQuestion, parity_questions
+from packrank_build.graph.reference import final_hidden_states, reference_logits
+from packrank_build.progress import Progress
+
+# fp32: both sides compute in fp32 and differ by the order of their sums. Lower precisions: the largest difference
+# allowed, as a share of the largest reference logit (at least 1): fp16 keeps 11 significant bits, bf16 8, int8 about 7.
+FP32_TOLERANCE = 1e-4
+RELATIVE_TOLERANCE = {"fp16": 5e-3, "bf16": 4e-2, "int8": 5e-2}
+
+
+class ParityError(Exception):
+    """The built graph does not compute what the reference computes; nothing may be published."""
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What the gate measured: differences are |built logit - reference logit|."""
+
+    precision: str
+    pairs: int
+    tokens: int
+    longest_pair_tokens: int
+    tolerance: float
+    max_difference: float
+    mean_difference: float
+    kendall_tau: float
+    worst: str
+    last_token_reaches_first: bool
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def sentence(self) -> str:
+        """The report in one line."""
+        return (
+            f"parity: {self.pairs} pairs, {self.tokens} tokens, longest {self.longest_pair_tokens}: "
+            f"max |difference| {self.max_difference:.2e} (allowed {self.tolerance:.2e}), "
+            f"mean {self.mean_difference:.2e}, Kendall tau {self.kendall_tau:.4f}"
+        )
+
+
+def check_parity(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, model: Path, record: BuildRecord, progress: Progress
+) -> ParityReport:
+    """Score the parity questions with the reference and with the built graph in the file `model`.
+
+    The graph is run through the CPU ranker, hence packed, merged and cut into runs as in serving; then the first
+    questions once more, each alone. Raises ParityError when a logit is off by more than the tolerance, or when
+    the graph attends in another direction than the checkpoint's class.
+    """
+    limit = record.max_pair_tokens
+    questions = parity_questions()
+    requests = parity_requests(tokenizer, questions, limit)
+    names = [f"{q.name}, passages[{i}]" for q in questions for i in range(len(q.question.passages))]
+    pairs = [pair for request in requests for pair in pairs_of(request)]
+    # first, because a wrong direction also spoils every number and this message is the clearer one
+    progress.step("direction of attention")
+    reaches_first = _last_token_reaches_first(checkpoint, model, pairs[0])
+    progress.step(f"reference: {len(pairs)} pairs, {sum(map(len, pairs))} tokens, one pair at a time in fp32")
+    expected = reference_logits(checkpoint, pairs, progress.detail)
+    progress.step("the same pairs through the packed graph")
+    ranker = CpuRanker(model, record, threads=0, max_run_tokens=1024, max_attention_bytes=1 << 29)
+    merged = np.concatenate(ranker.logits(requests))
+    alone = np.concatenate([ranker.logits([request])[0] for request in requests[:4]])
+    differences = np.abs(merged - expected)
+    differences[: len(alone)] = np.maximum(differences[: len(alone)], np.abs(alone - expected[: len(alone)]))
+    worst = int(np.argmax(np.nan_to_num(differences, nan=np.inf)))
+    report = ParityReport(
+        precision=record.precision,
+        pairs=len(pairs),
+        tokens=sum(map(len, pairs)),
+        longest_pair_tokens=max(map(len, pairs)),
+        tolerance=_tolerance(record.precision, expected),
+        max_difference=float(differences[worst]),
+        mean_difference=float(differences.mean()),
+        kendall_tau=kendall_tau(expected, merged),
+        worst=names[worst],
+        last_token_reaches_first=reaches_first,
+    )
+    if not report.max_difference <= report.tolerance:  # also refuses NaN
+        raise ParityError(f"{report.sentence()}; worst at {report.worst}. Nothing was published.")
+    if reaches_first == checkpoint.architecture.causal:
+        raise ParityError(
+            f"changing the last token {'changes' if reaches_first else 'does not change'} the first hidden state, "
+            f"which contradicts {checkpoint.architecture.class_name}. Nothing was published."
+        )
+    return report
+
+
+def kendall_tau(reference: NDArray[np.float32], built: NDArray[np.float32]) -> float:
+    """Kendall's rank correlation over the pairs of logits that differ in the reference: 1 is the same order, and also
+    what a list has that leaves nothing to order."""
+    upper = np.triu_indices(len(reference), 1)
+    order = np.sign((reference[:, None] - reference)[upper])
+    agreement = order * np.sign((built[:, None] - built)[upper])
+    return float(agreement[order != 0].mean()) if order.any() else 1.0
+
+
+def _tolerance(precision: str, expected: NDArray[np.float32]) -> float:
+    if precision == "fp32":
+        return FP32_TOLERANCE
+    return RELATIVE_TOLERANCE[precision] * max(1.0, float(np.abs(expected).max()))
+
+
+def parity_requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: int) -> list[PackedPairs]:
+    """The questions as the tokenizer sends them to the ranker; `limit` is the longest pair's in tokens."""
+    limits = PairLimits(limit, max_passages=512, max_request_tokens=limit * 32, max_request_frames=limit * 32)
+    requests = []
+    for encoded in encode_questions(tokenizer, [named.question for named in questions], limits):
+        if isinstance(encoded, Exception):
+            raise ParityError(f"max_pair_tokens={limit} is too small for the parity questions: {encoded}")
+        requests.append(pack(encoded.ids))
+    return requests
+
+
+def pairs_of(request: PackedPairs) -> list[NDArray[np.int32]]:
+    """Token ids of each pair of a request."""
+    return np.split(request.input_ids, np.cumsum(request.seq_lens)[:-1])
+
+
+def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray[np.int32]) -> bool:
+    """Whether the first token's last hidden state depends on the last token, in reference and graph alike."""
+    changed = pair.copy()
+    changed[-1] = changed[0]
+    states = final_hidden_states(checkpoint, [pair, changed])
+    session = _session_with_hidden_states(model)
+    first_states = []
+    for ids in (pair, changed):
+        inputs = {"input_ids": ids, "seq_lens": np.array([len(ids)], np.int32), "max_len": np.zeros_like(ids)}
+        inputs["longest"] = np.zeros(1, np.int32)
+        first_states.append(session.run(["last_hidden"], inputs)[0][0])
+    reference = not np.array_equal(states[0][0], states[1][0])
+    built = not np.array_equal(*first_states)
+    if reference != built:
+        raise ParityError("reference and packed graph attend in different directions. Nothing was published.")
+    return built
+
+
+def _session_with_hidden_states(model: Path) -> onnxruntime.InferenceSession:
+    """The same graph and weights with the residual stream after the last layer as a second output."""
+    proto = onnx.load(model, load_external_data=False)
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("last_hidden", onnx.TensorProto.FLOAT, None))
+    probe = model.with_name("probe.onnx")
+    onnx.save(proto, probe)
+    try:
+        return onnxruntime.InferenceSession(probe, providers=["CPUExecutionProvider"])
+    finally:
+        probe.unlink()

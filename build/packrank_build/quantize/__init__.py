@@ -1,0 +1,1 @@
+"""Low precision as passes over a written graph."""

@@ -1,0 +1,1 @@
+"""TensorRT engines: targets, build, gate."""

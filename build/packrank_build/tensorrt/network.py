@@ -1,0 +1,83 @@
+"""The packed ONNX graph -> a TensorRT network, checked for what TensorRT accepts without an error and gets wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+
+from packrank_build.checkpoint.architecture import Architecture
+from packrank_build.tensorrt.log import BuildMessages, EngineError
+
+# TensorRT's name of a data type -> Triton's
+_TRITON_TYPES = {"INT32": DataType.TYPE_INT32, "FLOAT": DataType.TYPE_FP32}
+
+
+def network_from_onnx(trt: Any, builder: Any, onnx: Path, messages: BuildMessages) -> tuple[Any, Any]:
+    """Parse a graph into a strongly typed network: the precision is the graph's, TensorRT chooses none.
+
+    `trt` is the module `tensorrt`, or TensorRT-RTX's. Returns network and parser; the parser holds the weights that
+    the network refers to, so it must live as long. Raises EngineError with the parser's words.
+    """
+    logger = builder.logger
+    strongly_typed = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
+    network = builder.create_network(1 << int(strongly_typed))
+    if not network.get_flag(strongly_typed):
+        raise EngineError("this TensorRT builds no strongly typed networks: use TensorRT 10 or newer.")
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(onnx)):
+        errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
+        raise EngineError(f"TensorRT's ONNX parser refuses {onnx.name}: {errors or messages.reason()}")
+    return network, parser
+
+
+def check_attention(network: Any, architecture: Architecture) -> None:
+    """Raise EngineError unless every layer of the model is one attention layer that knows where pairs end.
+
+    The parser silently drops the lengths that ONNX Runtime's form has (seen in TensorRT-RTX 1.7); a mask is kept.
+    """
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    attentions = [layer for layer in layers if layer.type.name == "ATTENTION_INPUT"]
+    if len(attentions) != architecture.layers:
+        raise EngineError(
+            f"the network has {len(attentions)} attention layers, the model {architecture.layers}: TensorRT's parser "
+            "has taken attention apart and could not run it fused."
+        )
+    if architecture.causal:
+        return
+    for attention in attentions:
+        mask = attention.get_input(3) if attention.num_inputs > 3 else None
+        if mask is None or mask.dtype.name != "BOOL" or tuple(mask.shape) != (-1, 1, 1, -1):
+            raise EngineError(
+                f"{attention.name} has no mask of [pairs, 1, 1, longest]: it would attend beyond the pairs' ends. "
+                "Write the graph with attention='row_mask'."
+            )
+
+
+def check_tensors(network: Any, config: ModelConfig) -> None:
+    """Raise EngineError unless the network's inputs and outputs are those of the ranker's config, one for one."""
+    inputs = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in config.input}
+    for batch_input in config.batch_input:
+        inputs |= dict.fromkeys(batch_input.target_name, (batch_input.data_type, (-1,)))
+    outputs = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in config.output}
+    for kind, declared, count, get in (
+        ("inputs", inputs, network.num_inputs, network.get_input),
+        ("outputs", outputs, network.num_outputs, network.get_output),
+    ):
+        tensors = [get(index) for index in range(count)]
+        built = {tensor.name: (_TRITON_TYPES.get(tensor.dtype.name), tuple(tensor.shape)) for tensor in tensors}
+        if built != declared:
+            raise EngineError(f"the network's {kind} are {built}, the ranker's config declares {declared}.")
+        shape_tensors = [tensor.name for tensor in tensors if tensor.is_shape_tensor]
+        if shape_tensors:
+            raise EngineError(
+                f"{', '.join(shape_tensors)} became shape tensors, which Triton cannot fill from a batch."
+            )
+
+
+def ranker_config(repository: Path, name: str) -> ModelConfig:
+    """The ranker's named config in a model repository."""
+    path = repository / "ranker" / "configs" / f"{name}.pbtxt"
+    return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())

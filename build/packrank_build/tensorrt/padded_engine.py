@@ -1,0 +1,86 @@
+"""The baseline of `make gpu-check`: the same checkpoint as an engine of padded pairs, as others export it.
+
+Same weights, precision, operators and fused attention as the packed engine; the input is a rectangle [pairs, longest]
+and every pad token is computed. No GPU has run this file yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from packrank_build.tensorrt.build import build_with_profiles
+from packrank_build.tensorrt.log import BuildMessages, trt_logger
+from packrank_build.tensorrt.network import network_from_onnx
+from packrank_build.tensorrt.runner import EngineRun
+
+# Longest pair of each profile; a profile's rectangle holds as many pairs as the budget of frames allows at that length.
+LONGEST = (128, 512, 2048, 8192)
+
+
+def padded_profiles(frames: int) -> list[tuple[int, int]]:
+    """Most pairs and longest pair of each profile, `frames` being pairs x longest at most."""
+    return [(max(1, frames // longest), longest) for longest in LONGEST]
+
+
+def padded_batches(lengths: Sequence[int], frames: int) -> list[list[int]]:
+    """Indexes of pairs in runs that fit a profile each, in the order given: sort by length for less padding."""
+    batches: list[list[int]] = []
+    longest = 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        most = next(pairs for pairs, limit in padded_profiles(frames) if longest <= limit)
+        if not batches or len(batches[-1]) >= most:
+            batches.append([])
+            longest = length
+        batches[-1].append(index)
+    return batches
+
+
+def padded_inputs(pairs: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
+    """input_ids INT32 [pairs, longest], padded with token 0, and seq_lens INT32 [pairs]."""
+    lengths = np.fromiter(map(len, pairs), np.int32, len(pairs))
+    input_ids = np.zeros((len(pairs), int(lengths.max())), np.int32)
+    for row, ids in zip(input_ids, pairs, strict=True):
+        row[: len(ids)] = ids
+    return {"input_ids": input_ids, "seq_lens": lengths}
+
+
+def padded_engine(
+    trt: Any, onnx: Path, frames: int, messages: BuildMessages, *, sm: str | None, progress: Callable[[str], None]
+) -> Any:
+    """Build an engine of a padded graph; with `sm` TensorRT-RTX's, without a GPU. Raises EngineError."""
+    builder = trt.Builder(trt_logger(trt, messages))
+    network, parser = network_from_onnx(trt, builder, onnx, messages)
+    options = builder.create_builder_config()
+    for pairs, longest in padded_profiles(frames):
+        profile = builder.create_optimization_profile()
+        profile.set_shape("input_ids", (1, 1), (min(8, pairs), longest // 2), (pairs, longest))
+        profile.set_shape("seq_lens", (1,), (min(8, pairs),), (pairs,))
+        options.add_optimization_profile(profile)
+    engine = build_with_profiles(trt, builder, network, options, messages, sm=sm, progress=progress)
+    del parser
+    return engine
+
+
+class PaddedRanker:
+    """Scores pairs with a padded plan on the GPU."""
+
+    def __init__(self, trt: Any, plan: bytes, frames: int) -> None:
+        self._run = EngineRun(trt, plan)
+        self._frames = frames
+
+    def logits(self, pairs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Logits FP32 [pairs] of one batch that fits a profile."""
+        inputs = padded_inputs(pairs)
+        count, longest = inputs["input_ids"].shape
+        fitting = [
+            place
+            for place, (most, limit) in enumerate(padded_profiles(self._frames))
+            if count <= most and longest <= limit
+        ]
+        return self._run.logits(inputs, fitting[0] if fitting else None)
