@@ -1,4 +1,4 @@
-"""docs/gateway.md says what the code does."""
+"""docs/gateway.md matches the code, and its command works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COLUMNS = (Dialect.NIM, Dialect.COHERE, Dialect.VLLM, Dialect.TEI)
 
 
-def test_the_table_of_errors_is_the_codes() -> None:
+def test_the_error_table_matches_the_code() -> None:
     table = PAGE.partition("## Errors")[2]
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.*?) \|$", table, re.MULTILINE)
     written = {kind: (int(status), [cell.strip() for cell in cells.split("|")]) for kind, status, cells in rows}

@@ -1,4 +1,4 @@
-"""The README's commands and code do what it says."""
+"""The README's commands and code run, and print what it shows."""
 
 import json
 import os

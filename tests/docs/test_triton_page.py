@@ -1,4 +1,4 @@
-"""docs/triton.md says what the ensemble's config and the backend say."""
+"""docs/triton.md matches the ensemble's config and the backend."""
 
 from __future__ import annotations
 
