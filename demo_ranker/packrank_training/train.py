@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,6 +145,30 @@ class Trainer:
         save_file(self.average, self.directory / name, metadata={"step": str(self.progress.step)})
 
 
+def train(trainer: Trainer, training: Iterator[Example], development: Sequence[Example], steps: int) -> None:
+    """Train up to `steps`, and keep the averaged weights of the best evaluation as best.safetensors."""
+    progress = trainer.progress
+    smooth = None
+    while progress.step < steps:
+        batch = list(itertools.islice(training, QUESTIONS))
+        start = time.monotonic()
+        loss = trainer.step(batch, learning_rate(progress.step, steps))
+        progress.seconds += time.monotonic() - start
+        smooth = loss if smooth is None else 0.97 * smooth + 0.03 * loss
+        step = progress.step
+        if step % 10 == 0:
+            print(f"step {step} loss {smooth:.3f}, {progress.seconds / step:.1f} s per step", flush=True)
+        if step % EVALUATION_STEPS == 0 or step == steps:
+            quality = trainer.evaluate(development, trainer.average)
+            print(f"step {step} development MRR {quality:.3f}, {progress.seconds / 60:.0f} min", flush=True)
+            if quality > progress.best:
+                progress.best = quality
+                trainer.keep("best.safetensors")
+            trainer.keep(f"step-{step}.safetensors")
+        if step % CHECKPOINT_STEPS == 0 or step == steps:
+            trainer.save()
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -155,32 +179,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     development = read_examples(arguments.directory / "development.jsonl")
-    trainer = Trainer(arguments.checkpoint, arguments.directory)
-    trainer.resume()
-    progress = trainer.progress
     bm25 = mean_reciprocal_rank(development, lambda example: example.bm25)
     e5 = mean_reciprocal_rank(development, lambda example: example.e5)
     print(f"development MRR over {len(development)} questions: BM25 {bm25:.3f}, e5 {e5:.3f}", flush=True)
-    training = follow_examples(arguments.directory / "training.jsonl", progress.step * QUESTIONS)
-    smooth = None
-    while progress.step < arguments.steps:
-        batch = list(itertools.islice(training, QUESTIONS))
-        start = time.monotonic()
-        loss = trainer.step(batch, learning_rate(progress.step, arguments.steps))
-        progress.seconds += time.monotonic() - start
-        smooth = loss if smooth is None else 0.97 * smooth + 0.03 * loss
-        step = progress.step
-        if step % 10 == 0:
-            print(f"step {step} loss {smooth:.3f}, {progress.seconds / step:.1f} s per step", flush=True)
-        if step % EVALUATION_STEPS == 0 or step == arguments.steps:
-            quality = trainer.evaluate(development, trainer.average)
-            print(f"step {step} development MRR {quality:.3f}, {progress.seconds / 60:.0f} min", flush=True)
-            if quality > progress.best:
-                progress.best = quality
-                trainer.keep("best.safetensors")
-            trainer.keep(f"step-{step}.safetensors")
-        if step % CHECKPOINT_STEPS == 0 or step == arguments.steps:
-            trainer.save()
+    trainer = Trainer(arguments.checkpoint, arguments.directory)
+    trainer.resume()
+    training = follow_examples(arguments.directory / "training.jsonl", trainer.progress.step * QUESTIONS)
+    train(trainer, training, development, arguments.steps)
 
 
 if __name__ == "__main__":
