@@ -10,11 +10,11 @@ from typing import Any, Generic, TypeVar
 
 from tritonclient.utils import InferenceServerException
 
-from packrank_client._call import RerankCall
 from packrank_client._chunks import Chunk
+from packrank_client._grpc_status import error_from_status, status_code
 from packrank_client._limits import Limits, limits_from_config
+from packrank_client._rerank_call import RerankCall
 from packrank_client._round_robin import RoundRobin
-from packrank_client._statuses import error_from_status, status_code
 from packrank_client._tensors import request_inputs
 from packrank_client._tls import TLS, channel_credentials
 from packrank_client.deadline import Deadline, is_timeout

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from packrank_client._call import Dispatch, RerankCall
 from packrank_client._client_base import ClientBase
 from packrank_client._limits import TOKENIZER_MODEL
+from packrank_client._rerank_call import Dispatch, RerankCall
 from packrank_client.deadline import Deadline
 from packrank_client.question import question_from_arguments
 from packrank_client.results import RerankResult

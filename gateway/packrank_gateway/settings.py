@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     )
     strict_model_names: bool = Field(
         default=False,
-        description="refuse other model names on every path; by default only NIM's refuse, and others warn",
+        description="refuse unknown model names on every path; by default only NIM's paths do, and others warn",
     )
     model_directory: OptionalPath = Field(
         default=None, description="version directory of a built model, tokenizer/1; /info and the page show its facts"

@@ -13,7 +13,7 @@ from packrank_client import (
     ServerUnavailable,
     Unauthorized,
 )
-from packrank_client._statuses import error_from_status, status_code
+from packrank_client._grpc_status import error_from_status, status_code
 from packrank_client.refusals import KINDS
 
 

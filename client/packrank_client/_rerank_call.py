@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from packrank_client._chunks import Chunk, halve_chunk, plan_chunks
+from packrank_client._grpc_status import error_from_status, status_code
 from packrank_client._limits import Limits
 from packrank_client._round_robin import RoundRobin
-from packrank_client._statuses import error_from_status, status_code
 from packrank_client._tensors import read_results
 from packrank_client.deadline import Deadline
 from packrank_client.errors import InvalidRequest, ServerUnavailable
