@@ -8,11 +8,11 @@ import triton_python_backend_utils as pb_utils
 
 from packrank_backend.errors import REFUSALS, InvalidRequest
 
-# gRPC's name of a status -> the name of Triton's constant, which Triton adds to the module only after importing us
+# gRPC's name of a status -> the name of Triton's constant. Triton adds the constants only after importing this module.
 _CONSTANTS = {"INVALID_ARGUMENT": "INVALID_ARG"}
 
 
 def error_response(error: InvalidRequest) -> Any:
-    """The response of one refused request, with the gRPC code of the error table."""
+    """Build the response of one refused request: its line on the wire, and its gRPC code in the error table."""
     code = getattr(pb_utils.TritonError, _CONSTANTS[REFUSALS[error.kind].grpc_code])
     return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(str(error), code))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from dataclasses import fields
 
 import pytest
 
-from packrank_gateway.errors import ERRORS, Dialect
+from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.errors import ERRORS
 from packrank_gateway.settings import Settings
 from tests.support.repository import ROOT
 from tests.support.running_gateway import RunningGateway
@@ -32,9 +32,9 @@ def test_the_error_table_matches_the_code() -> None:
 def test_every_setting_is_described() -> None:
     table = PAGE.partition("## Settings")[2].partition("## Limits")[0]
     named = set(re.findall(r"`(\w+)`", table))
-    assert {setting.name for setting in fields(Settings)} <= named
+    assert set(Settings.model_fields) <= named
     for setting in ("max_passages", "max_documents", "timeout_s", "max_timeout_s", "drain_timeout_s"):
-        assert re.search(rf"\b{getattr(Settings, setting):g}\b", table), setting
+        assert re.search(rf"\b{Settings.model_fields[setting].default:g}\b", table), setting
 
 
 def test_every_path_answers(gateway: RunningGateway) -> None:

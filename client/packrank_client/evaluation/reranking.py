@@ -1,4 +1,4 @@
-"""The first stage's hits in the live server's order, query by query; an interrupted evaluation goes on."""
+"""Reranks the first stage's hits with the live server, query by query. An interrupted evaluation resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.trec_run import Hit, Run
 
 QUERIES_UNDER_WAY = 4
-# Tells one model from another over the wire: what the server says of these. It may differ in the last digits.
+# Identifies the served model by its answer to one question, which may differ in the last digits.
 _PROBE = (
     "What is a reranker?",
     ("A model that orders passages by how well they answer.", "The capital of Peru is Lima."),
@@ -38,12 +38,13 @@ def rerank_run(
 ) -> dict[str, list[Hit]]:
     """Score every hit with the server; ties keep the first stage's order.
 
-    Each finished query is a line of `path`, which a second call reads instead of asking again, unless `restart`.
+    Each finished query becomes a line of `path`. A second call reads these lines instead of asking again, unless
+    `restart` is set.
 
     Raises:
-        EvaluationError: `path` holds results of other data, candidates or options, or of another model; or the server
+        EvaluationError: `path` holds results of other data, candidates, options or another model, or the server
             refuses a query or document.
-        RerankError: the server failed; what was finished is kept.
+        RerankError: the server failed; finished queries are kept.
     """
     question, passages = _PROBE
     probe = [result.logit for result in sorted(client.rerank(question, passages), key=lambda result: result.index)]
@@ -77,7 +78,7 @@ def rerank_run(
 def _in_order(
     pool: ThreadPoolExecutor, ask: Callable[[str], list[Hit]], queries: list[str]
 ) -> Iterator[tuple[str, list[Hit]]]:
-    """Answers in the order of the queries, a few under way at a time; nothing new is asked after a failure."""
+    """Yield answers in the order of the queries, with a few in flight; ask nothing new after a failure."""
     ahead: list[tuple[str, Future[list[Hit]]]] = []
     waiting = iter(queries)
     try:
@@ -94,7 +95,7 @@ def _in_order(
 
 
 def _finished(path: Path, header: dict[str, Any]) -> dict[str, list[Hit]]:
-    """The queries that an earlier call finished. A last line that was cut off is dropped."""
+    """Read the queries that an earlier call finished, and drop a last line that was cut off."""
     if not path.is_file():
         return {}
     text = path.read_text(encoding="utf-8")
@@ -116,7 +117,7 @@ def _finished(path: Path, header: dict[str, Any]) -> dict[str, list[Hit]]:
 
 
 def _fingerprint(dataset: Dataset, first: Run) -> str:
-    """Changes with every text and every candidate. SHA-256, hexadecimal."""
+    """Hash every text and candidate: SHA-256, hexadecimal."""
     state = hashlib.sha256()
     for query, text in dataset.queries.items():
         parts = [query, text]

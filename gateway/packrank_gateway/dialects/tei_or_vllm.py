@@ -1,4 +1,4 @@
-"""POST /rerank, which carries two dialects: TEI's has `texts`, vLLM's and infinity's `documents`."""
+"""POST /rerank, the path of two dialects: TEI's body has `texts`, vLLM's has `documents`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 from pydantic import Discriminator, Tag
 
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.dialects.tei import TeiRanks, TeiRequest, rerank_texts
 from packrank_gateway.dialects.vllm import VllmRequest, VllmResults, rerank_documents
-from packrank_gateway.errors import Dialect
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.telemetry.request_record import record_of
 
 router = APIRouter(tags=["Text Embeddings Inference", "vLLM and infinity"])
 
 
 def dialect_of_body(body: Any) -> Dialect:
-    """vLLM's when there are documents and no texts."""
+    """Tell vLLM's body, which has documents and no texts, from TEI's."""
     if isinstance(body, VllmRequest):
         return Dialect.VLLM
     return Dialect.VLLM if isinstance(body, dict) and "documents" in body and "texts" not in body else Dialect.TEI

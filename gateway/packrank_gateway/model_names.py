@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from packrank_gateway.errors import Dialect, GatewayError
+from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.errors import GatewayError
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The name to answer with, and what the caller should know about it."""
+    """The name to answer with, and a warning for the caller."""
 
     name: str
     warning: str | None = None
 
 
-class ServedModels:
-    """The names of the one model; `strict` refuses others in every dialect, and NIM's always does.
+class ModelNames:
+    """The names of the one model. NIM's dialect refuses other names; with `strict` every dialect does.
 
-    Elsewhere another vendor's name is answered with a warning: whoever only changes a URL sends the name of a model
-    that cannot be here.
+    Otherwise another vendor's name gets an answer and a warning: a client that only changes its URL still sends the
+    name of that vendor's model.
     """
 
     def __init__(self, names: Sequence[str], *, strict: bool) -> None:
@@ -29,7 +30,7 @@ class ServedModels:
         self._known = {_normalised(name): name for name in names}
 
     def choose(self, requested: str | None, dialect: Dialect) -> ModelChoice:
-        """Raises GatewayError(unknown_model)."""
+        """Choose the name to answer with. Raises GatewayError(unknown_model)."""
         if not requested:
             return ModelChoice(self.names[0])
         known = self._known.get(_normalised(requested))
@@ -43,5 +44,5 @@ class ServedModels:
 
 
 def _normalised(name: str) -> str:
-    """NVIDIA writes the name with and without its prefix, and as llama-3_2 in URLs."""
+    """Ignore NVIDIA's optional prefix, and treat llama-3_2, as URLs have it, like llama-3.2."""
     return name.lower().replace("_", ".").removeprefix("nvidia/")

@@ -13,7 +13,8 @@ from packrank_client import (
     ServerUnavailable,
     Unauthorized,
 )
-from packrank_client._statuses import KINDS, error_from_status, status_code
+from packrank_client._grpc_status import error_from_status, status_code
+from packrank_client.refusals import KINDS
 
 
 @pytest.mark.parametrize(
@@ -44,41 +45,23 @@ def test_a_code_becomes_the_class_of_what_to_do(code: str, error_class: type[Rer
 @pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "UNKNOWN"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refusal_is_known_by_its_kind(kind: str, code: str) -> None:
-    message = f"in ensemble 'reranker', {kind}: the sentence: with a colon."
+    message = f"in ensemble 'reranker', {kind} {{}}: the sentence: with a colon."
     error = error_from_status(code, message, endpoint="host:8001")
     assert isinstance(error, InvalidRequest)
     assert (error.kind, error.passage_index) == (kind, None)
-    assert str(error) == "the sentence: with a colon."
+    own = "passages is empty; send at least one."
+    assert str(error) == (own if kind == "no_passages" else "the sentence: with a colon.")
 
 
 def test_a_kind_counts_only_with_the_codes_of_a_refusal() -> None:
-    error = error_from_status("RESOURCE_EXHAUSTED", "too_many_tokens: in the queue", endpoint="host:8001")
+    error = error_from_status("RESOURCE_EXHAUSTED", "too_many_tokens {}: in the queue", endpoint="host:8001")
     assert isinstance(error, ServerOverloaded)
 
 
 def test_an_unnamed_refusal_is_still_the_callers() -> None:
     error = error_from_status("INVALID_ARGUMENT", "unexpected shape", endpoint="host:8001")
     assert isinstance(error, InvalidRequest)
-    assert error.kind == "invalid_argument"
-
-
-@pytest.mark.parametrize(
-    ("sentence", "chunk", "translated", "passage_index"),
-    [
-        ("passages[3] has 9017 tokens", (7, 5, 9, 40, 2), "passages[40] has 9017 tokens", 40),
-        ("passages[0] and passages[1]", (6, 4), "passages[6] and passages[4]", 6),
-        ("the request has 9 tokens in 1 pairs", (6,), "the request has 9 tokens in 1 pairs", 6),
-        ("the request has 9 tokens in 2 pairs", (6, 4), "the request has 9 tokens in 2 pairs", None),
-        ("passages[8] is not there", (6, 4), "passages[8] is not there", None),
-    ],
-)
-def test_indexes_of_a_chunk_become_the_callers(
-    sentence: str, chunk: tuple[int, ...], translated: str, passage_index: int | None
-) -> None:
-    message = f"pair_too_long: {sentence}"
-    error = error_from_status("INVALID_ARGUMENT", message, endpoint="host:8001", chunk=chunk)
-    assert isinstance(error, InvalidRequest)
-    assert (str(error), error.passage_index) == (translated, passage_index)
+    assert (error.kind, error.facts) == ("invalid_argument", {})
 
 
 def test_status_code() -> None:
@@ -87,7 +70,8 @@ def test_status_code() -> None:
 
 
 def test_errors_survive_pickling() -> None:
-    """As multiprocessing needs it."""
-    error = InvalidRequest("passages[3] is long", kind="pair_too_long", passage_index=3)
+    """multiprocessing pickles them."""
+    error = InvalidRequest("passages[3] is long", kind="pair_too_long", facts={"passage": 3})
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
     assert (str(copy), copy.kind, copy.passage_index) == ("passages[3] is long", "pair_too_long", 3)
+    assert copy.facts == error.facts

@@ -1,4 +1,4 @@
-"""What one can see of a request from outside: headers, metrics, one line of the log; never its texts."""
+"""What a request leaves behind: headers, metrics and a log line, but never its texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_server.tritonserver import TritonServer
 from tests.support.eventually import eventually
 from tests.support.running_gateway import RunningGateway, running_gateway
@@ -27,7 +27,7 @@ def fresh(server: TritonServer) -> Iterator[RunningGateway]:
 
 
 def samples(gateway: RunningGateway, requests: int) -> dict[tuple[str, str], float]:
-    """(name, labels) -> value, once so many requests are counted: an answer is sent before it is."""
+    """Return (name, labels) -> value once `requests` requests are counted, which happens after their answers."""
 
     def look() -> dict[tuple[str, str], float] | None:
         families = text_string_to_metric_families(gateway.http.get("/metrics").text)

@@ -1,23 +1,20 @@
-"""Around every request: its id, its timings in headers, its metrics, and one line of the log."""
+"""What every request gets: an id, timings in headers, metrics, and one line in the log."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-import sys
-import time
 import uuid
 from typing import Any
 
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from packrank_gateway.dialects.dialect import dialect_of_path
 from packrank_gateway.dialects.error_bodies import error_response
-from packrank_gateway.dialects.paths import dialect_of_path
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.telemetry.metrics import Metrics
-from packrank_gateway.telemetry.record import RequestRecord, attach
+from packrank_gateway.telemetry.request_record import RequestRecord, attach
 from packrank_gateway.telemetry.tracing import describe_request
 
 log = logging.getLogger("packrank_gateway.requests")
@@ -26,15 +23,15 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(r"[ -~]{0,512}")
 
 
-class Observe:
-    """The outermost layer: what happens inside is on record, refusals included."""
+class Observability:
+    """The outermost middleware, so that it also sees what the others refuse."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -52,8 +49,8 @@ class Observe:
         try:
             await self._app(scope, receive, send_with_facts)
         except Exception:
-            log.exception("unforeseen", extra={"facts": _facts(record)})
-            if record.status is not None:  # an answer has begun; uvicorn can only close the connection
+            log.exception("unforeseen error", extra={"facts": _facts(record)})
+            if record.status is not None:  # the answer has begun, so uvicorn can only close the connection
                 raise
             record.error_kind = "internal_error"
             error = GatewayError("internal_error", "the gateway failed; its log says why.")
@@ -65,13 +62,13 @@ class Observe:
 
 
 def _request_id(scope: Scope) -> str:
-    """The caller's x-request-id if it is one that may stand in a header and a log, else a new one."""
+    """Return the caller's x-request-id if it is safe in a header and a log, otherwise a new one."""
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else str(uuid.uuid4())
 
 
 def _trace_headers(scope: Scope) -> dict[str, str]:
-    """traceparent, and tracestate beside it, where they are well formed (w3.org/TR/trace-context)."""
+    """Return traceparent and tracestate as far as they are well formed (w3.org/TR/trace-context)."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     if not _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
         return {}
@@ -87,7 +84,7 @@ def _fact_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
         "server-timing": ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in timings.items()),
     }
     if record.tokens:
-        # TEI's names, in TEI's milliseconds; its x-queue-time and x-inference-time are one stage here, `rank`
+        # TEI's names, in milliseconds. TEI's x-queue-time and x-inference-time are one stage here, `rank`.
         headers |= {"x-compute-tokens": str(record.tokens), "x-total-time": _milliseconds(timings["total"])}
         if "tokenise" in timings:
             headers["x-tokenization-time"] = _milliseconds(timings["tokenise"])
@@ -112,29 +109,3 @@ def _facts(record: RequestRecord) -> dict[str, Any]:
         "total_ms": round(record.elapsed_s() * 1e3, 3),
         **{f"{stage}_ms": round(seconds * 1e3, 3) for stage, seconds in record.stages_s.items()},
     }
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line; a request's facts become fields of their own."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON."""
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "facts", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def configure_logging() -> None:
-    """JSON lines to standard error, of this process's own loggers and uvicorn's."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # one line a request comes from Observe
-    logging.getLogger("uvicorn.access").disabled = True

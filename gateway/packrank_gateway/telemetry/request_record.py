@@ -1,4 +1,4 @@
-"""What is noted about one request on its way: its deadline, sizes, and how long each stage took."""
+"""The record of one request: its deadline, its sizes, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from packrank_client._deadline import Deadline
-from packrank_gateway.errors import Dialect
+from packrank_client.deadline import Deadline
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.telemetry.tracing import span
 
 _KEY = "packrank.record"
@@ -21,7 +21,7 @@ _KEY = "packrank.record"
 class RequestRecord:
     """Facts for headers, metrics and the log; never a text of the request.
 
-    `trace_headers` is the caller's W3C trace context, handed on to the server as it came.
+    `trace_headers` is the caller's W3C trace context, passed on unchanged.
     """
 
     dialect: Dialect
@@ -38,7 +38,7 @@ class RequestRecord:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage, also one that fails, and make it a span where the request is traced."""
+        """Time a stage, even if it fails, and make it a span if the request is traced."""
         started_s = time.perf_counter()
         try:
             with span(name):
@@ -47,20 +47,20 @@ class RequestRecord:
             self.stages_s[name] = time.perf_counter() - started_s
 
     def note_stage(self, name: str, seconds: float) -> None:
-        """A stage that somebody else has timed; of the parts of a request that was split, the longest counts."""
+        """Record a stage that the server timed. Of the parts of a split request, the longest counts."""
         self.stages_s[name] = max(seconds, self.stages_s.get(name, 0.0))
 
     def elapsed_s(self) -> float:
-        """Since the request's headers were read."""
+        """Return the seconds since the request's headers arrived."""
         return time.perf_counter() - self.started_s
 
 
 def attach(record: RequestRecord, scope: Any) -> None:
-    """Put the record where everything that handles the request finds it."""
+    """Put the record into the request's ASGI scope, where `record_of` finds it."""
     scope[_KEY] = record
 
 
 def record_of(request: Request | Any) -> RequestRecord:
-    """The record of a request or of its ASGI scope."""
+    """Return the record of a request or of its ASGI scope."""
     record: RequestRecord = request[_KEY]
     return record

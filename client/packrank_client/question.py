@@ -10,12 +10,18 @@ from packrank_client.errors import InvalidRequest
 _TRUNCATE = ("NONE", "END")
 _INT32_MAX = 2**31 - 1
 
+# The client has no tokenizer, so it estimates on the high side. An estimate that is too low costs a refused request,
+# which is halved and sent again; one that is too high only makes chunks smaller. English has more UTF-8 bytes a token.
+BYTES_PER_TOKEN = 3
+# `question:`, ` \n \n passage:` and the token that begins every text.
+PROMPT_TOKENS = 10
+
 
 @dataclass(frozen=True)
 class Question:
     """One rerank call: a query and at least one passage as UTF-8, and how to answer.
 
-    `truncate` is NONE or END; `top_n` and `max_passage_tokens` are None (all) or at least 1.
+    `truncate` is NONE or END. `top_n` and `max_passage_tokens` are at least 1, or None for all.
     """
 
     query: bytes
@@ -26,10 +32,10 @@ class Question:
 
     @property
     def parameters(self) -> dict[str, str | int]:
-        """What the server must know beside the texts: Triton's request parameters."""
+        """Triton's request parameters: what the server must know besides the texts."""
         if self.max_passage_tokens is None:
             return {"truncate": self.truncate}
-        # gRPC has room for 64 bits, a passage for far fewer tokens
+        # gRPC takes at most 64 bits, and no passage has more tokens than this
         return {"truncate": self.truncate, "max_passage_tokens": min(self.max_passage_tokens, _INT32_MAX)}
 
 
@@ -41,19 +47,21 @@ def question_from_arguments(
     truncate: str = "NONE",
     max_passage_tokens: int | None = None,
 ) -> Question:
-    """Check what the types of Python do not; the kinds are the server's where it has the same rule.
+    """Check the arguments at run time, with the server's kinds for the server's rules.
 
-    Raises InvalidRequest. An empty passage is fine: it is scored like any other.
+    An empty passage is valid: it is scored like any other.
+
+    Raises InvalidRequest.
     """
-    encoded_query = _utf8(query, "query", None)
+    encoded_query = _utf8(query, "query")
     if not query.strip():
         raise InvalidRequest("query is empty; send a question.", kind="empty_query")
     if isinstance(passages, str | bytes | Mapping | Set):
         name = type(passages).__name__
-        sentence = f"passages is of type {name}; send a list of str, also when it holds only one."
+        sentence = f"passages is of type {name}; send a list of str, even for a single passage."
         raise InvalidRequest(sentence, kind="invalid_type")
     try:
-        encoded = [_utf8(passage, f"passages[{index}]", index) for index, passage in enumerate(passages)]
+        encoded = [_utf8(passage, f"passages[{index}]", passage=index) for index, passage in enumerate(passages)]
     except TypeError:
         sentence = f"passages is of type {type(passages).__name__}; send a list of str."
         raise InvalidRequest(sentence, kind="invalid_type") from None
@@ -71,18 +79,18 @@ def question_from_arguments(
     return Question(encoded_query, encoded, truncate.upper(), top_n, max_passage_tokens)
 
 
-def _utf8(text: str, name: str, passage_index: int | None) -> bytes:
+def estimated_tokens(question: Question) -> list[int]:
+    """Estimate the tokens of each pair from its bytes: at least one each."""
+    query_bytes = len(question.query)
+    return [PROMPT_TOKENS + (query_bytes + len(passage)) // BYTES_PER_TOKEN for passage in question.passages]
+
+
+def _utf8(text: str, name: str, **facts: int) -> bytes:
     if not isinstance(text, str):
-        raise InvalidRequest(
-            f"{name} is of type {type(text).__name__}; send a str.",
-            kind="invalid_type",
-            passage_index=passage_index,
-        )
+        sentence = f"{name} is of type {type(text).__name__}; send a str."
+        raise InvalidRequest(sentence, kind="invalid_type", facts=facts)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidRequest(
-            f"{name} cannot be encoded as UTF-8: character {error.start} is a lone surrogate.",
-            kind="invalid_utf8",
-            passage_index=passage_index,
-        ) from None
+        sentence = f"{name} cannot be encoded as UTF-8: character {error.start} is a lone surrogate. Remove it."
+        raise InvalidRequest(sentence, kind="invalid_utf8", facts=facts) from None

@@ -1,4 +1,4 @@
-"""The state machine, driven by answers in any order."""
+"""The state machine of a call, with answers in any order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrank_client import InvalidRequest, ServerFault, ServerUnavailable
-from packrank_client._call import Dispatch, RerankCall
-from packrank_client._chunks import estimated_tokens
-from packrank_client._deadline import Deadline
-from packrank_client._endpoints import EndpointRotation
 from packrank_client._limits import Limits
-from packrank_client._question import question_from_arguments
+from packrank_client._rerank_call import Dispatch, RerankCall
+from packrank_client._round_robin import RoundRobin
+from packrank_client.deadline import Deadline
+from packrank_client.question import estimated_tokens, question_from_arguments
 
 REFUSED = "StatusCode.INVALID_ARGUMENT"
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
 
 
 class Tensors:
-    """An answer, as far as the call reads it: each tensor by its name."""
+    """The part of an answer that the call reads: tensors by name."""
 
     def __init__(self, **tensors: Any) -> None:
         self._tensors = {name: np.array(value) for name, value in tensors.items()}
@@ -32,7 +31,7 @@ class Tensors:
 
 
 def answer(dispatch: Dispatch) -> Tensors:
-    """A passage's logit is its index."""
+    """Answer a dispatch: the logit of each passage is its index."""
     assert dispatch.chunk is not None
     counts = [len(dispatch.chunk)] * len(dispatch.chunk)
     return Tensors(
@@ -50,7 +49,7 @@ def call_of(
     return RerankCall(
         question_from_arguments("q", passages),
         Deadline(60),
-        EndpointRotation(endpoints),
+        RoundRobin(endpoints),
         limits=limits,
         read_limits=lambda limits: limits,
         max_concurrent_chunks=max_concurrent_chunks,
@@ -74,10 +73,10 @@ def test_every_passage_is_answered_once_however_wrong_the_estimates(
         assert 1 <= len(under_way) <= max_concurrent
         dispatch = under_way.pop(random.randrange(len(under_way)))
         assert dispatch.chunk is not None
-        # the server counts four times what the client guesses; a pair alone always fits
+        # the server counts four times the estimate; a single pair always fits
         tokens = 4 * sum(estimated_tokens(call.question)[index] for index in dispatch.chunk)
         if len(dispatch.chunk) > 1 and tokens > max_tokens:
-            call.failed(dispatch, REFUSED, f"too_many_tokens: the request has {tokens} tokens.")
+            call.failed(dispatch, REFUSED, f'too_many_tokens {{"tokens":{tokens}}}: the request has {tokens} tokens.')
         else:
             call.answered(dispatch, answer(dispatch))
     assert [result.index for result in call.results()] == list(reversed(range(len(lengths))))
@@ -132,7 +131,7 @@ def test_only_unavailable_is_tried_elsewhere() -> None:
 def test_a_refused_chunk_is_sent_again_in_halves(kind: str) -> None:
     call = call_of(["a", "b", "c", "d"], Limits(9, 999))
     (dispatch,) = call.next_dispatches()
-    call.failed(dispatch, REFUSED, f"{kind}: more than the limit.")
+    call.failed(dispatch, REFUSED, f"{kind} {{}}: more than the limit.")
     assert [dispatch.chunk for dispatch in call.next_dispatches()] == [(0, 1), (2, 3)]
 
 
@@ -140,7 +139,7 @@ def test_a_single_pair_cannot_be_halved() -> None:
     call = call_of(["a", "b"], Limits(1, 999))
     dispatch = list(call.next_dispatches())[1]
     with pytest.raises(InvalidRequest) as raised:
-        call.failed(dispatch, REFUSED, "too_many_tokens: the request has 20000 tokens in 1 pairs.")
+        call.failed(dispatch, REFUSED, 'too_many_tokens {"tokens":20000}: the request has 20000 tokens in 1 pairs.')
     assert (raised.value.kind, raised.value.passage_index) == ("too_many_tokens", 1)
 
 

@@ -1,4 +1,4 @@
-"""Every query's measures of a finished evaluation, kept so that two evaluations can be compared without the data."""
+"""The output directory of a finished evaluation: its measures per query, and the comparison of two of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "measures.json"
 class Measured:
     """A data set's measures before and after reranking, in the order of `queries`."""
 
-    label: str  # the ranker's
+    label: str  # of the ranker
     queries: list[str]
     languages: Mapping[str, str]
     first_stage: Values
@@ -40,7 +40,7 @@ class Measured:
 
 
 def read_measured(directory: Path) -> Measured:
-    """What an evaluation wrote into a data set's directory."""
+    """Read `measures.json` from a data set's directory."""
     record = json.loads((directory / FILE).read_text(encoding="utf-8"))
     first_stage, reranked = (
         {name: np.array(values) for name, values in record[stage].items()} for stage in ("first stage", "reranked")
@@ -49,17 +49,17 @@ def read_measured(directory: Path) -> Measured:
 
 
 def compare_outputs(old: Path, new: Path) -> tuple[list[Comparison], str, str]:
-    """Two output directories of rerank-evaluate -> comparisons of what both hold, and the names of the two rankers.
+    """Compare the data sets that two output directories share; return the comparisons and both rankers' names.
 
     Raises:
-        EvaluationError: they have no data set in common, or have asked different queries of one.
+        EvaluationError: they share no data set, or used different queries of one.
     """
     for output in (old, new):
         if not any(output.glob(f"*/{FILE}")):
             raise EvaluationError(f"{output} holds no finished evaluation: give two --output directories.")
     names = sorted(path.parent.name for path in old.glob(f"*/{FILE}") if (new / path.parent.name / FILE).is_file())
     if not names:
-        raise EvaluationError(f"{old} and {new} have no data set in common.")
+        raise EvaluationError(f"{old} and {new} have no data set in common: evaluate the same data.")
     comparisons: list[Comparison] = []
     for name in names:
         before, after = read_measured(old / name), read_measured(new / name)
@@ -73,7 +73,7 @@ def compare_outputs(old: Path, new: Path) -> tuple[list[Comparison], str, str]:
 
 
 def same_candidates(old: Path, new: Path) -> bool:
-    """Whether both evaluations reranked the same documents of every query in every data set that both hold."""
+    """Tell whether both evaluations reranked the same documents for every query of their common data sets."""
     return all(
         _candidates(old / path.parent.name) == _candidates(path.parent)
         for path in new.glob(f"*/{FILE}")

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a body -> one sentence that names the field; never the text that stood there."""
+"""pydantic's findings in a body -> one sentence that names the field, and never quotes its text."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ _NO_FIELDS = frozenset({"body", "tei", "vllm", "str", "DocumentObject"})
 
 
 def error_from_validation(problems: Sequence[Mapping[str, Any]]) -> GatewayError:
-    """The first problem, and how many more there are."""
+    """Describe the first problem, and count the others."""
     problem = problems[0]
     if problem["type"] == "json_invalid":
         detail = problem.get("ctx", {}).get("error", "")
         return GatewayError("malformed_json", f"the body is not JSON ({detail}); send a JSON object.")
     kind = "invalid_utf8" if problem["type"] == "string_unicode" else "invalid_field"
     place = [part for part in problem["loc"] if part not in _NO_FIELDS]
-    field, index = _field(place), _passage_index(place)
     more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
     reason = "required, and missing" if problem["type"] == "missing" else problem["msg"][:300]
-    sentence = f"{field}: {reason}{more}. GET /docs shows every field."
-    return GatewayError(kind, sentence, passage_index=index)
+    sentence = f"{_field(place)}: {reason}{more}. GET /docs shows every field."
+    return GatewayError(kind, sentence, facts=_facts(place))
 
 
 def _field(place: Sequence[int | str]) -> str:
@@ -35,7 +34,7 @@ def _field(place: Sequence[int | str]) -> str:
     return name[:200] or "the body"
 
 
-def _passage_index(place: Sequence[int | str]) -> int | None:
+def _facts(place: Sequence[int | str]) -> dict[str, int]:
     if len(place) > 1 and place[0] in _PASSAGES and isinstance(place[1], int):
-        return place[1]
-    return None
+        return {"passage": place[1]}
+    return {}

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from tests.support.eventually import eventually
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_server import SeenRequest, refuse_with, scripted_server
@@ -32,7 +32,7 @@ def test_a_request_that_succeeded_saves_the_question() -> None:
     with scripted_server() as triton, running_gateway(triton.address) as gateway:
 
         def one_question_was_enough() -> bool | None:
-            """Unless a busy machine let the answer grow old between the two."""
+            """None if a busy machine let the first answer expire before the second request."""
             triton.seen.clear()
             assert gateway.ask(Dialect.NIM).status_code == 200
             assert gateway.http.get("/health").status_code == 200

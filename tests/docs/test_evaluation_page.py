@@ -1,4 +1,4 @@
-"""The program of docs/evaluation.md that needs no other package: TechQA as a BEIR folder."""
+"""docs/evaluation.md: its program that turns TechQA into a BEIR folder."""
 
 from __future__ import annotations
 

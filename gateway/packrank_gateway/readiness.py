@@ -1,4 +1,4 @@
-"""Whether the ensemble answers: known from a real inference, not from what a server says about itself."""
+"""Whether the ensemble answers: learnt from a real inference, not from the server's own word."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from packrank_client import AsyncRerankClient, RerankError
 from packrank_gateway.reranker import Reranker
 
 PROBE_TIMEOUT_S = 5.0
-# A success of any request counts this long, so that a busy gateway does not add probes to its work.
+# Any success within this time counts, so that a busy gateway sends no probes.
 FRESH_S = 2.0
 
 
 class Readiness:
-    """Asks one question when no request has succeeded lately; callers that come while it is asked share the answer."""
+    """Sends a probe if no request has succeeded recently. Concurrent callers share one probe."""
 
     def __init__(self, client: AsyncRerankClient, reranker: Reranker) -> None:
         self._client = client
@@ -22,7 +22,7 @@ class Readiness:
         self._probe: asyncio.Task[bool] | None = None
 
     async def is_ready(self) -> bool:
-        """Whether at least one pair has been scored within the last seconds, or is now."""
+        """Tell whether a pair was scored within the last `FRESH_S` seconds, or can be scored now."""
         if time.monotonic() - self._reranker.last_success_s < FRESH_S:
             return True
         if self._probe is None or self._probe.done():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from packrank_client.evaluation.errors import EvaluationError
-from packrank_client.evaluation.measured import Measured, compare_outputs, read_measured
 from packrank_client.evaluation.measures import MEASURES
+from packrank_client.evaluation.output_directory import Measured, compare_outputs, read_measured
 
 
 def write(output: Path, name: str, label: str, reranked: float, queries: tuple[str, ...] = ("a", "b")) -> Path:

@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-# Long enough that a server that is down costs few calls a detour, short enough to soon use it again.
+# Long enough that few calls try a server that is down, short enough to use it again soon after it returns.
 COOL_DOWN_S = 10.0
 
 
-class EndpointRotation:
-    """Round robin over endpoints. Whoever was unavailable lately comes last.
+class RoundRobin:
+    """Round robin over endpoints; an endpoint that was just unavailable comes last.
 
-    Shared by all calls of a client; safe to use from several threads.
+    All calls of a client share one. Safe to use from several threads.
     """
 
     def __init__(self, endpoints: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,7 +24,7 @@ class EndpointRotation:
         self._lock = threading.Lock()
 
     def choose(self, excluded: Collection[int] = ()) -> int:
-        """Index of the endpoint for the next request: at least one is not excluded."""
+        """Return the index of the next request's endpoint. At least one must not be excluded."""
         with self._lock:
             now_s = self._clock()
             count = len(self.endpoints)
@@ -35,6 +35,6 @@ class EndpointRotation:
             return chosen
 
     def cool_down(self, endpoint: int) -> None:
-        """Remember that an endpoint was unavailable just now."""
+        """Remember that an endpoint is unavailable now."""
         with self._lock:
             self._cooling_until_s[endpoint] = self._clock() + COOL_DOWN_S

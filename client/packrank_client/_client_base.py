@@ -1,4 +1,4 @@
-"""What the two clients share: settings, and the beginning of every call."""
+"""What the two clients share: settings, connections, and the beginning of every call."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any, Generic, TypeVar
 
 from tritonclient.utils import InferenceServerException
 
-from packrank_client._call import RerankCall
 from packrank_client._chunks import Chunk
-from packrank_client._deadline import Deadline, is_timeout
-from packrank_client._endpoints import EndpointRotation
+from packrank_client._grpc_status import error_from_status, status_code
 from packrank_client._limits import Limits, limits_from_config
-from packrank_client._question import Question
-from packrank_client._statuses import error_from_status, status_code
+from packrank_client._rerank_call import RerankCall
+from packrank_client._round_robin import RoundRobin
 from packrank_client._tensors import request_inputs
 from packrank_client._tls import TLS, channel_credentials
+from packrank_client.deadline import Deadline, is_timeout
 from packrank_client.errors import Unauthorized
+from packrank_client.question import Question
 
 Connection = TypeVar("Connection")
 
 _INT32_MAX = 2**31 - 1
 _CHANNEL_OPTIONS = [
-    # Requests are bounded by the server's limits, not by gRPC's default of 4 MB.
+    # The server's limits bound requests, not gRPC's default of 4 MB.
     ("grpc.max_send_message_length", _INT32_MAX),
     ("grpc.max_receive_message_length", _INT32_MAX),
-    # In spite of its name also how long a connection may take to be made before the endpoint is UNAVAILABLE:
-    # gRPC's 20 s would use up most deadlines before another endpoint is tried.
+    # Despite its name this also limits connecting, after which the endpoint is UNAVAILABLE: gRPC's 20 s would use up
+    # most deadlines before another endpoint is tried.
     ("grpc.min_reconnect_backoff_ms", 5_000),
-    # gRPC's 120 s would hide for two minutes that a server is back.
+    # With gRPC's 120 s a server could be back for two minutes before the client notices.
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 # Header-Name and ASCII-Value of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
@@ -58,15 +58,15 @@ class ClientBase(Generic[Connection]):
     ) -> None:
         """Nothing is sent before the first call.
 
-        - `endpoints`: `host:port` of one or several servers of the same model; requests take turns.
+        - `endpoints`: `host:port` of one or several servers of the same model, used round robin.
         - `model`: the ensemble's name.
         - `headers`: sent with every call, such as `{"authorization": "Bearer ..."}`.
-        - `tls`: encrypt; None: plain text.
+        - `tls`: certificates for an encrypted connection; None for plain text.
         - `timeout_s`: default deadline of a call, in seconds.
-        - `max_passages`, `max_request_tokens`: limits of one request; None: ask the server, once.
-        - `max_concurrent_chunks`: requests of one call that are in flight at the same time.
+        - `max_passages`, `max_request_tokens`: limits of one request; None asks the server, once.
+        - `max_concurrent_chunks`: requests of one call in flight at the same time.
 
-        Raises ValueError for settings that cannot work, OSError for a TLS file that cannot be read.
+        Raises ValueError for settings that cannot work, and OSError for a TLS file that cannot be read.
         """
         self._endpoints = (endpoints,) if isinstance(endpoints, str) else tuple(endpoints)
         _check_endpoints(self._endpoints)
@@ -86,13 +86,13 @@ class ClientBase(Generic[Connection]):
             limits_from_config, max_passages=max_passages, max_request_tokens=max_request_tokens
         )
         self._max_concurrent_chunks = max_concurrent_chunks
-        self._rotation = EndpointRotation(self._endpoints)
+        self._round_robin = RoundRobin(self._endpoints)
         self._lock = threading.Lock()
         self._connections: list[Connection] | None = None
         self._closed = False
 
     def _connection(self, endpoint: int) -> Connection:
-        """Made at first use: a channel of grpc.aio belongs to the event loop that is running then."""
+        """Connect at first use: a channel of grpc.aio belongs to the event loop that runs when it is made."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the client is closed; make a new one.")
@@ -102,7 +102,7 @@ class ClientBase(Generic[Connection]):
             return self._connections[endpoint]
 
     def _disconnect(self) -> list[Connection]:
-        """Refuse further calls; returns what is left to close."""
+        """Refuse further calls, and return the connections to close."""
         with self._lock:
             self._closed = True
             connections, self._connections = self._connections or [], None
@@ -112,7 +112,7 @@ class ClientBase(Generic[Connection]):
         return RerankCall(
             question,
             self._deadline(timeout_s),
-            self._rotation,
+            self._round_robin,
             limits=self._limits,
             read_limits=self._read_limits,
             max_concurrent_chunks=self._max_concurrent_chunks,
@@ -136,11 +136,11 @@ class ClientBase(Generic[Connection]):
         return {"headers": self._headers | dict(headers or {}), "client_timeout": timeout_s}
 
     def _readiness_options(self, deadline: Deadline, endpoint: int) -> dict[str, Any]:
-        """An even share of the time left, so that a silent endpoint leaves the others theirs."""
+        """Give each endpoint an even share of the time left, so that a silent one leaves time for the others."""
         return self._call_options(deadline.remaining_s() / (len(self._endpoints) - endpoint))
 
     def _check_authorized(self, error: InferenceServerException, endpoint: int) -> None:
-        """Raises Unauthorized; an endpoint that fails otherwise is not ready."""
+        """Raise Unauthorized if that is the error; any other means that the endpoint is not ready."""
         code = status_code(error.status())
         mapped = error_from_status(code, error.message() or "", endpoint=self._endpoints[endpoint])
         if isinstance(mapped, Unauthorized):
@@ -156,11 +156,11 @@ def _check_endpoints(endpoints: Sequence[str]) -> None:
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """gRPC wants lower-case names. What it would refuse is refused here, without showing a secret value."""
+    """Lower-case the names, as gRPC wants, and refuse what gRPC would, without showing a secret value."""
     lowered = {name.lower(): value for name, value in headers.items()}
     for name, value in lowered.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"header {name!r} is no name that gRPC can send; use letters, digits, '-', '_', '.'.")
+            raise ValueError(f"header {name!r} is not a name that gRPC can send; use letters, digits, '-', '_', '.'.")
         if not _HEADER_VALUE.fullmatch(value):
-            raise ValueError(f"the value of header {name!r} is not printable ASCII.")
+            raise ValueError(f"the value of header {name!r} is not printable ASCII; remove other characters.")
     return lowered
