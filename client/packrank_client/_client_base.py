@@ -20,10 +20,13 @@ from packrank_client._tls import TLS, channel_credentials
 from packrank_client.deadline import Deadline, is_timeout
 from packrank_client.errors import Unauthorized
 from packrank_client.question import Question
+from packrank_client.results import RerankResult
 
 Connection = TypeVar("Connection")
 
 _INT32_MAX = 2**31 - 1
+# Triton's parameter `timeout` has 64 bits.
+_LONGEST_TIMEOUT_S = 1e9
 _CHANNEL_OPTIONS = [
     # The server's limits bound requests, not gRPC's default of 4 MB.
     ("grpc.max_send_message_length", _INT32_MAX),
@@ -55,6 +58,7 @@ class ClientBase(Generic[Connection]):
         max_passages: int | None = None,
         max_request_tokens: int | None = None,
         max_concurrent_chunks: int = 8,
+        await_return: bool = True,
     ) -> None:
         """Nothing is sent before the first call.
 
@@ -65,6 +69,8 @@ class ClientBase(Generic[Connection]):
         - `timeout_s`: default deadline of a call, in seconds.
         - `max_passages`, `max_request_tokens`: limits of one request; None asks the server, once.
         - `max_concurrent_chunks`: requests of one call in flight at the same time.
+        - `await_return`: once a server has answered this client, and later none does, try again until the deadline
+          instead of raising ServerUnavailable at once. So a batch survives a restart of the server.
 
         Raises ValueError for settings that cannot work, and OSError for a TLS file that cannot be read.
         """
@@ -86,6 +92,8 @@ class ClientBase(Generic[Connection]):
             limits_from_config, max_passages=max_passages, max_request_tokens=max_request_tokens
         )
         self._max_concurrent_chunks = max_concurrent_chunks
+        self._await_return = await_return
+        self._was_answered = False
         self._round_robin = RoundRobin(self._endpoints)
         self._lock = threading.Lock()
         self._connections: list[Connection] | None = None
@@ -108,7 +116,7 @@ class ClientBase(Generic[Connection]):
             connections, self._connections = self._connections or [], None
             return connections
 
-    def _begin(self, question: Question, timeout_s: float | None) -> RerankCall:
+    def _begin(self, question: Question, timeout_s: float | None, max_chunk_tokens: int | None = None) -> RerankCall:
         return RerankCall(
             question,
             self._deadline(timeout_s),
@@ -116,7 +124,14 @@ class ClientBase(Generic[Connection]):
             limits=self._limits,
             read_limits=self._read_limits,
             max_concurrent_chunks=self._max_concurrent_chunks,
+            max_chunk_tokens=max_chunk_tokens,
+            awaits_return=self._await_return and self._was_answered,
         )
+
+    def _finish(self, call: RerankCall) -> list[RerankResult]:
+        self._limits = call.limits
+        self._was_answered = True
+        return call.results()
 
     def _deadline(self, timeout_s: float | None) -> Deadline:
         return Deadline(self._timeout_s if timeout_s is None else timeout_s)
@@ -124,11 +139,14 @@ class ClientBase(Generic[Connection]):
     def _infer_arguments(
         self, call: RerankCall, chunk: Chunk, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
+        remaining_s = call.deadline.remaining_s()
         return {
             "model_name": self._model,
             "inputs": request_inputs(call.question, chunk),
             "parameters": call.question.parameters,
-            **self._call_options(call.deadline.remaining_s(), headers),
+            # in microseconds: the server drops what it cannot begin or finish in time
+            "timeout": max(1, int(min(remaining_s, _LONGEST_TIMEOUT_S) * 1e6)),
+            **self._call_options(remaining_s, headers),
         }
 
     def _call_options(self, timeout_s: float, headers: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _ERRORS: dict[str, tuple[type[RerankError], str]] = {
     "PERMISSION_DENIED": (Unauthorized, "{endpoint} does not allow the call ({message}); check the headers."),
     "NOT_FOUND": (ServerFault, "{endpoint} does not serve the model ({message}); check model and endpoint."),
 }
+# Triton's answer to a request whose parameter `timeout` ran out in a queue, and the ranker's own.
+REQUEST_EXPIRED = "Request timeout expired"
 _FAULT = (ServerFault, "{endpoint} failed with {code}: {message}")
 
 # Only these codes can carry a refusal: the server's code sends INVALID_ARGUMENT, and an ensemble may lose it.
@@ -40,10 +42,15 @@ def status_code(status: str | None) -> str:
     return (status or "UNKNOWN").removeprefix("StatusCode.")
 
 
+def is_elsewhere(code: str, message: str) -> bool:
+    """Tell whether another endpoint may answer: this one is down, or stopping and without its models already."""
+    return code in {"UNAVAILABLE", "CANCELLED", "NOT_FOUND"} and REQUEST_EXPIRED not in message
+
+
 def error_from_status(code: str, message: str, *, endpoint: str, chunk: Sequence[int] = ()) -> RerankError:
     """Map a failed call to an error; `chunk` holds the caller's indexes of the passages in the call."""
     refusal = parse_refusal(message) if code in _CODES_OF_REFUSALS else None
     if refusal:
         return error_from_refusal(refusal, chunk)
-    error_class, sentence = _ERRORS.get(code, _FAULT)
+    error_class, sentence = _ERRORS.get("DEADLINE_EXCEEDED" if REQUEST_EXPIRED in message else code, _FAULT)
     return error_class(sentence.format(endpoint=endpoint, code=code, message=message.strip() or "no message"))

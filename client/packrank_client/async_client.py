@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -20,6 +20,9 @@ from packrank_client.results import RerankResult
 # (endpoint, pairs) -> a context entered around one gRPC call; pairs is 0 for the look-up of the limits. It yields extra
 # headers for that call, in lower case, as gRPC wants them.
 AroundCall: TypeAlias = Callable[[str, int], AbstractContextManager[Mapping[str, str]]]
+
+# (endpoint, estimated tokens) -> a context entered before a chunk is sent, and left once it is answered or given up.
+Turn: TypeAlias = Callable[[str, int], AbstractAsyncContextManager[None]]
 
 
 def _ignore(_answer: Any) -> None:
@@ -54,17 +57,24 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         timeout_s: float | None = None,
         around_call: AroundCall | None = None,
         on_answer: Callable[[Any], None] = _ignore,
+        turn: Turn | None = None,
+        max_chunk_tokens: int | None = None,
     ) -> list[RerankResult]:
         """Score a question whose arguments are already checked, like `rerank`.
 
         `around_call` wraps each gRPC call, and `on_answer` gets each InferResult. The gateway traces calls with them.
+        A chunk waits for its `turn` before it is sent; `max_chunk_tokens` cuts the question into smaller chunks than
+        the server's limits ask for.
         """
-        call = self._begin(question, timeout_s)
+        call = self._begin(question, timeout_s, max_chunk_tokens)
         outstanding: dict[asyncio.Task[Any], Dispatch] = {}
         try:
             while not call.done:
                 for dispatch in call.next_dispatches():
-                    outstanding[asyncio.create_task(self._send(call, dispatch, around_call))] = dispatch
+                    outstanding[asyncio.create_task(self._send(call, dispatch, around_call, turn))] = dispatch
+                if not outstanding:
+                    await asyncio.sleep(call.pause_s)
+                    continue
                 finished, _ = await asyncio.wait(
                     outstanding, timeout=call.deadline.remaining_s(), return_when=asyncio.FIRST_COMPLETED
                 )
@@ -85,17 +95,19 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
             for task in outstanding:
                 task.cancel()
             await asyncio.gather(*outstanding, return_exceptions=True)
-        self._limits = call.limits
-        return call.results()
+        return self._finish(call)
 
-    async def _send(self, call: RerankCall, dispatch: Dispatch, around_call: AroundCall | None) -> Any:
+    async def _send(
+        self, call: RerankCall, dispatch: Dispatch, around_call: AroundCall | None, turn: Turn | None
+    ) -> Any:
         connection, chunk = self._connection(dispatch.endpoint), dispatch.chunk
-        entered = around_call(self._endpoints[dispatch.endpoint], len(chunk or ())) if around_call else nullcontext({})
-        with entered as headers:
-            if chunk is None:
-                options = self._call_options(call.deadline.remaining_s(), headers)
-                return await connection.get_model_config(TOKENIZER_MODEL, **options)
-            return await connection.infer(**self._infer_arguments(call, chunk, headers))
+        endpoint = self._endpoints[dispatch.endpoint]
+        async with turn(endpoint, call.tokens_of(dispatch)) if turn and chunk else nullcontext():
+            with around_call(endpoint, len(chunk or ())) if around_call else nullcontext({}) as headers:
+                if chunk is None:
+                    options = self._call_options(call.deadline.remaining_s(), headers)
+                    return await connection.get_model_config(TOKENIZER_MODEL, **options)
+                return await connection.infer(**self._infer_arguments(call, chunk, headers))
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:
         """Tell whether at least one endpoint serves the model now. Raises Unauthorized."""

@@ -15,7 +15,6 @@ from tritonclient.utils import InferenceServerException
 from packrank_client._client_base import ClientBase
 from packrank_client._limits import TOKENIZER_MODEL
 from packrank_client._rerank_call import Dispatch, RerankCall
-from packrank_client.deadline import Deadline
 from packrank_client.question import question_from_arguments
 from packrank_client.results import RerankResult
 
@@ -72,11 +71,15 @@ class _Reply(NamedTuple):
     error: InferenceServerException | None
 
 
-def _next_reply(replies: SimpleQueue[_Reply], deadline: Deadline) -> _Reply:
-    """Wait for the next reply. Raises DeadlineExceeded."""
+def _next_reply(replies: SimpleQueue[_Reply], call: RerankCall) -> _Reply | None:
+    """Wait for the next reply; None once a pause of the call is over. Raises DeadlineExceeded."""
+    pausing = call.pause_s > 0
     while True:
         with suppress(Empty):
-            return replies.get(timeout=min(deadline.remaining_s(), SIGNAL_CHECK_S))
+            wait_s = min(call.deadline.remaining_s(), SIGNAL_CHECK_S)
+            return replies.get(timeout=min(wait_s, call.pause_s) if pausing else wait_s)
+        if pausing and not call.pause_s:
+            return None
 
 
 def _cancel(start: _Start) -> None:
@@ -124,7 +127,9 @@ class RerankClient(ClientBase[_Connection]):
                     start = self._send(call, dispatch, replies)
                     if start is not None:
                         outstanding[dispatch] = start
-                reply = _next_reply(replies, call.deadline)
+                reply = _next_reply(replies, call)
+                if reply is None:
+                    continue
                 outstanding.pop(reply.dispatch, None)
                 if reply.error is None:
                     call.answered(reply.dispatch, reply.answer)
@@ -133,8 +138,7 @@ class RerankClient(ClientBase[_Connection]):
         finally:
             for start in outstanding.values():
                 start.add_done_callback(_cancel)
-        self._limits = call.limits
-        return call.results()
+        return self._finish(call)
 
     def _send(self, call: RerankCall, dispatch: Dispatch, replies: SimpleQueue[_Reply]) -> _Start | None:
         """Send a dispatch whose reply goes to the queue; return its call, or None if the reply is already there."""

@@ -1,38 +1,33 @@
-"""Whether the ensemble answers: learnt from a real inference, not from the server's own word."""
+"""Whether requests can be answered, learnt from answers and progress, not from the server's own word."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Sequence
 
-from packrank_client import AsyncRerankClient, RerankError
-from packrank_gateway.reranker import Reranker
-
-PROBE_TIMEOUT_S = 5.0
-# Any success within this time counts, so that a busy gateway sends no probes.
-FRESH_S = 2.0
+from packrank_gateway.model_server import ModelServer
 
 
 class Readiness:
-    """Sends a probe if no request has succeeded recently. Concurrent callers share one probe."""
+    """Asks every model server. Callers that come together share one look."""
 
-    def __init__(self, client: AsyncRerankClient, reranker: Reranker) -> None:
-        self._client = client
-        self._reranker = reranker
-        self._probe: asyncio.Task[bool] | None = None
+    def __init__(self, servers: Sequence[ModelServer]) -> None:
+        self._servers = servers
+        self._look: asyncio.Task[bool] | None = None
 
     async def is_ready(self) -> bool:
-        """Tell whether a pair was scored within the last `FRESH_S` seconds, or can be scored now."""
-        if time.monotonic() - self._reranker.last_success_s < FRESH_S:
-            return True
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._probe)
+        """Tell whether at least one server answered lately, makes progress, or answers now."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._any_is_ready())
+        return await asyncio.shield(self._look)
 
-    async def _ask(self) -> bool:
+    async def _any_is_ready(self) -> bool:
+        looks = [asyncio.create_task(server.is_ready()) for server in self._servers]
         try:
-            await self._client.rerank("ready?", ["yes"], truncate="END", timeout_s=PROBE_TIMEOUT_S)
-        except RerankError:
+            for look in asyncio.as_completed(looks):
+                if await look:
+                    return True
             return False
-        self._reranker.last_success_s = time.monotonic()
-        return True
+        finally:
+            for look in looks:
+                look.cancel()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from packrank_client import AsyncRerankClient, RerankError, RerankResult, Server
 from packrank_client.question import estimated_tokens, question_from_arguments
 from packrank_gateway.admission import Admission
 from packrank_gateway.errors import GatewayError, error_from_client
+from packrank_gateway.model_server import ModelServer
 from packrank_gateway.telemetry.request_record import RequestRecord
 from packrank_gateway.telemetry.tracing import triton_call
 
@@ -31,16 +32,24 @@ class Ranking:
 
 
 class Reranker:
-    """Checks, admits and scores whole requests. The client splits them, chooses endpoints and cancels.
+    """Checks, admits and scores whole requests. The client splits them, chooses endpoints and cancels;
+    a server's queue says when each part is sent.
 
     `max_pair_tokens` caps the estimate of a pair's tokens; None if unknown.
     """
 
-    def __init__(self, client: AsyncRerankClient, admission: Admission, *, max_pair_tokens: int | None) -> None:
+    def __init__(
+        self,
+        client: AsyncRerankClient,
+        admission: Admission,
+        servers: Sequence[ModelServer],
+        *,
+        max_pair_tokens: int | None,
+    ) -> None:
         self._client = client
         self._admission = admission
         self._max_pair_tokens = max_pair_tokens
-        self.last_success_s = float("-inf")
+        self._servers = {server.endpoint: server for server in servers}
 
     async def rerank(
         self,
@@ -79,15 +88,21 @@ class Reranker:
                     timeout_s=remaining_s,
                     around_call=partial(triton_call, caller=record.trace_headers),
                     on_answer=partial(_note_stages, record),
+                    turn=partial(self._turn, record.caller, object()),
+                    max_chunk_tokens=min(server.chunk_tokens for server in self._servers.values()),
                 )
         except RerankError as error:
             if isinstance(error, ServerFault | Unauthorized):
                 log.error("the model server failed: %s", error)  # noqa: TRY400 (the sentence says all)
             raise error_from_client(error) from error
-        self.last_success_s = time.monotonic()
         record.tokens = sum(result.token_count for result in results)
         record.truncated = sum(result.truncated for result in results)
         return Ranking(results[:top_n], record.tokens)
+
+    def _turn(
+        self, caller: Hashable, request: Hashable, endpoint: str, tokens: int
+    ) -> AbstractAsyncContextManager[None]:
+        return self._servers[endpoint].turn(caller, request, tokens)
 
 
 def _note_stages(record: RequestRecord, answer: Any) -> None:

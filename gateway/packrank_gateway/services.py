@@ -13,6 +13,7 @@ from packrank_client import AsyncRerankClient
 from packrank_gateway.admission import Admission, Load
 from packrank_gateway.model_facts import model_facts
 from packrank_gateway.model_names import ModelNames
+from packrank_gateway.model_server import ModelServer
 from packrank_gateway.readiness import Readiness
 from packrank_gateway.reranker import Reranker
 from packrank_gateway.settings import Settings
@@ -26,6 +27,7 @@ _LIMITS = (
     "max_pending_pairs",
     "max_pending_tokens",
     "max_pending_body_bytes",
+    "max_running_tokens",
     "timeout_s",
     "max_timeout_s",
 )
@@ -39,12 +41,14 @@ class Services:
         self.version = importlib.metadata.version("packrank")
         self.facts = model_facts(settings.model_directory)
         self.models = ModelNames(settings.model_names, strict=settings.strict_model_names)
-        self.client = AsyncRerankClient(settings.triton)
+        # no waiting for servers to come back: the caller may have another gateway to ask
+        self.client = AsyncRerankClient(settings.triton, await_return=False)
+        self.servers = [ModelServer(endpoint, settings.max_running_tokens) for endpoint in settings.triton]
         self.admission = Admission(
             Load(settings.max_pending_pairs, settings.max_pending_tokens, settings.max_pending_body_bytes)
         )
-        self.reranker = Reranker(self.client, self.admission, max_pair_tokens=self.facts.max_pair_tokens)
-        self.readiness = Readiness(self.client, self.reranker)
+        self.reranker = Reranker(self.client, self.admission, self.servers, max_pair_tokens=self.facts.max_pair_tokens)
+        self.readiness = Readiness(self.servers)
         self.metrics = Metrics(self.admission)
         self.triton_statistics = TritonStatistics(settings.triton)
         self.metrics.registry.register(self.triton_statistics)
@@ -61,6 +65,8 @@ class Services:
 
     async def close(self) -> None:
         """Close the connections to the model servers."""
+        for server in self.servers:
+            await server.close()
         await self.triton_statistics.close()
         await self.client.close()
 

@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     max_pending_body_bytes: int = Field(
         default=256 * MIB, ge=1, description="bytes of all request bodies in memory; more are refused at once"
     )
+    max_running_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="estimated tokens at one model server at a time, the others wait here; by default what its "
+        "ranker's batch limit asks for",
+    )
     timeout_s: float = Field(
         default=30.0,
         ge=1,

@@ -54,6 +54,7 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
     max_passages: int = 512
     max_request_tokens: int = 16384
     max_pair_tokens: int = 8192
+    max_batch_tokens: int = 4096
     parameters: dict[str, str] | None = None  # of the tokenizer's configuration, in place of the limits
     script: Script | None = None
     lookup_script: Callable[[grpc.ServicerContext], None] | None = None
@@ -68,6 +69,11 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         return service_pb2.ModelReadyResponse(ready=self.ready)
 
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        if request.name == "ranker":
+            response = service_pb2.ModelConfigResponse()
+            response.config.backend = "python"
+            response.config.parameters["max_batch_tokens"].string_value = str(self.max_batch_tokens)
+            return response
         assert request.name == "tokenizer"
         self.lookups += 1
         if self.lookup_script:

@@ -39,21 +39,28 @@ class ApiKeys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] != "http" or self._is_open(scope["path"]) or self._is_known(scope):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         record = record_of(scope)
+        key = self._key_index(scope)
+        if key is not None:
+            record.caller = f"key {key}"
+        if key is not None or self._is_open(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
         record.error_kind = "unauthorized"
         error = GatewayError("unauthorized", "no accepted key; send `Authorization: Bearer <key>`.")
         await error_response(error, record.dialect)(scope, receive, send)
 
     @staticmethod
-    def _is_open(path: str) -> bool:
-        return path in OPEN_PATHS or path == "/docs" or path.startswith("/docs/")
+    def _is_open(method: str, path: str) -> bool:
+        """Tell whether no key is needed. A POST always needs one: its body would be held in memory."""
+        return method in {"GET", "HEAD"} and (path in OPEN_PATHS or path == "/docs" or path.startswith("/docs/"))
 
-    def _is_known(self, scope: Scope) -> bool:
+    def _key_index(self, scope: Scope) -> int | None:
         header = dict(scope["headers"]).get(b"authorization", b"")
         scheme, _, given = header.partition(b" ")
         # compare with every key, so that the time does not tell which one is close
         matches = [hmac.compare_digest(given.strip(), key) for key in self._keys]
-        return scheme.lower() == b"bearer" and any(matches)
+        return matches.index(True) if scheme.lower() == b"bearer" and any(matches) else None

@@ -35,7 +35,10 @@ class Observability:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(dialect_of_path(scope["path"]), _request_id(scope), trace_headers=_trace_headers(scope))
+        address, _ = scope.get("client") or ("", 0)
+        record = RequestRecord(
+            dialect_of_path(scope["path"]), _request_id(scope), caller=address, trace_headers=_trace_headers(scope)
+        )
         attach(record, scope)
         request_span = trace.get_current_span()
 

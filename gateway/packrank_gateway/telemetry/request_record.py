@@ -21,11 +21,13 @@ _KEY = "packrank.record"
 class RequestRecord:
     """Facts for headers, metrics and the log; never a text of the request.
 
+    `caller` stands for the key of the request, or else for the client's address: callers take turns at the servers.
     `trace_headers` is the caller's W3C trace context, passed on unchanged.
     """
 
     dialect: Dialect
     request_id: str
+    caller: str = ""
     deadline: Deadline | None = None
     trace_headers: dict[str, str] = field(default_factory=dict)
     pairs: int = 0
