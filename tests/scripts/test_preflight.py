@@ -84,7 +84,7 @@ def test_an_old_python_reads_the_message_and_not_a_syntax_error(script: str) -> 
 def test_an_old_python_can_evaluate_the_annotations_of_preflight() -> None:
     for node in ast.walk(ast.parse((SCRIPTS / "preflight.py").read_text())):
         # Python 3.6 cannot evaluate `list[str]` and `str | None`, so they stand in quotes.
-        annotations = [node.annotation] if isinstance(node, ast.AnnAssign) else []
+        annotations: list[ast.expr | None] = [node.annotation] if isinstance(node, ast.AnnAssign) else []
         if isinstance(node, ast.FunctionDef):
             annotations = [*(argument.annotation for argument in node.args.args), node.returns]
         assert not any(isinstance(annotation, ast.Subscript | ast.BinOp) for annotation in annotations), node
