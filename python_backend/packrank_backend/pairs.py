@@ -41,8 +41,8 @@ class PairLimits:
     - `max_pair_tokens`: tokens of prompt, query and passage together.
     - `max_passages`: pairs.
     - `max_request_tokens`: the sum over all pairs, after truncation.
-    - `max_request_padded_tokens`: pairs x longest pair. Attention works on that many rows, and an engine reserves memory
-      for them.
+    - `max_request_padded_tokens`: pairs x longest pair. Attention works on that many rows, and an engine
+      reserves memory for them.
     """
 
     max_pair_tokens: int

@@ -1,6 +1,6 @@
 """What Hugging Face transformers and torch compute for a checkpoint: written as goldens, or compared with them.
 
-Run by `make goldens` and `make check-goldens` in an environment of its own with torch.
+Run by `make check-goldens` and `make check-goldens UPDATE=1` in an environment of its own with torch.
 """
 
 from __future__ import annotations
