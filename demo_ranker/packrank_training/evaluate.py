@@ -1,6 +1,6 @@
-"""`make evaluate`: rerank-evaluate over a running server, or one that this starts for the time being.
+"""`make evaluate`: run rerank-evaluate against a running server, or against one that this starts and stops.
 
-python -m benchmarks.evaluation [--url HOST:PORT] [--e5] [DATASET ...] -- [options of rerank-evaluate]
+python -m packrank_training.evaluate [--url HOST:PORT] [--e5] [DATASET ...] -- [options of rerank-evaluate]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from packrank_client.evaluation.command_line import main as evaluate
 from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
 
 SETS = Path(".cache/evaluation/sets")
-# What `make evaluate` measures without DATA: English and short, as the demo ranker is. The other sets lie beside them.
+# The default data: English and short, as the demo ranker's training texts are.
 DEFAULT_SETS = ("debian-faq-en", "perlfaq")
 REPOSITORY = Path("model_repository")
 LOG = Path(".cache/evaluation/tritonserver.log")
@@ -29,10 +29,12 @@ E5_START_S = 120.0
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line of `make evaluate`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url")
-    parser.add_argument("--e5", action="store_true", help="multilingual-e5-small as the first stage, not BM25")
+    parser.add_argument(
+        "--e5", action="store_true", help="use multilingual-e5-small as the first stage instead of BM25"
+    )
     parser.add_argument("datasets", nargs="*")
     own, options = sys.argv[1:], []
     if "--" in own:
@@ -58,7 +60,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def e5_server() -> Iterator[str]:
-    """The URL of a running embeddings endpoint, multilingual-e5-small's. Raises ServerStartError."""
+    """Run an embeddings endpoint of multilingual-e5-small; yield its URL. Raises ServerStartError."""
     port = free_ports().http
     with E5_LOG.open("wb") as log:
         process = subprocess.Popen([str(E5_SERVER), "--port", str(port)], stdout=log, stderr=log)
@@ -66,7 +68,7 @@ def e5_server() -> Iterator[str]:
         deadline = time.monotonic() + E5_START_S
         while not _is_ready(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ServerStartError(f"{E5_SERVER} did not start: {E5_LOG} says why.")
+                raise ServerStartError(f"{E5_SERVER} did not start: read {E5_LOG}.")
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
