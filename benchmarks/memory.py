@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import resource
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import published_tokenizer
+from benchmarks.command import exit_code
 from benchmarks.processes import REPOSITORY, Gateway, memory_mib, running_gateway, running_server
 from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
 from benchmarks.serving.loops import closed_loop
 from benchmarks.serving.ways import through_gateway
 from benchmarks.workload import mixed_questions, question_of_lengths
-from packrank_backend.build_record import StaleBuild
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress
-from packrank_server.tritonserver import ServerStartError, TritonServer
+from packrank_server.tritonserver import TritonServer
 
 CONCURRENCY = 16
 DEADLINE_S = 300.0
@@ -64,37 +63,17 @@ def asked(
     """Send requests through the gateway; return each process's highest memory meanwhile, and the outcomes."""
     highest: Memory = {}
 
-    @contextlib.asynccontextmanager
-    async def sampled() -> AsyncIterator[None]:
-        async def sample() -> None:
-            while True:
+    async def run() -> Counter[str]:
+        async with through_gateway(url, deadline_s) as ask:
+            work = asyncio.create_task(closed_loop(ask, questions, concurrency, requests, after))
+            while not work.done():
                 for name, value in read().items():
                     highest[name] = max(value, highest.get(name, 0.0))
-                await asyncio.sleep(0.1)
-
-        sampling = asyncio.create_task(sample())
-        try:
-            yield
-        finally:
-            sampling.cancel()
-
-    async def run() -> Counter[str]:
-        async with through_gateway(url, deadline_s) as ask, sampled():
-            return (await closed_loop(ask, questions, concurrency, requests, after)).outcomes
+                await asyncio.wait((work,), timeout=0.1)
+            return work.result().outcomes
 
     outcomes = asyncio.run(run())
     return highest, outcomes
-
-
-@contextlib.contextmanager
-def many_connections() -> Iterator[None]:
-    """Raise this process's limit of open files as far as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def state_row(state: str, memory: Memory) -> Row:
@@ -110,20 +89,17 @@ def main() -> int:
     parser.add_argument("--mixed-requests", type=int, default=32, help="requests of 1 to 20 passages")
     parser.add_argument("--burst", type=int, default=1000, help="requests of the burst")
     options = parser.parse_args()
-    tokenizer = published_tokenizer(REPOSITORY)
-    try:
-        with (
-            many_connections(),
-            running_server(REPOSITORY, "memory") as server,
-            running_gateway(server.grpc_endpoint) as gateway,
-        ):
-            states, sentences = measure(options, tokenizer, server, gateway)
-    except (ServerStartError, StaleBuild) as error:
-        print(f"make bench-memory: {error}", file=sys.stderr)
-        return 1
+    return exit_code("make bench-memory", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the published model and write the report."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the burst opens a connection per request
+    with running_server(REPOSITORY, "memory") as server, running_gateway(server.grpc_endpoint) as gateway:
+        states, sentences = measure(options, published_tokenizer(REPOSITORY), server, gateway)
     write_csv("memory", states)
     write_markdown("memory", f"PSS in MiB. {model_and_machine(REPOSITORY)}", markdown_table(states), *sentences)
-    return 0
 
 
 def measure(

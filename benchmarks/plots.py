@@ -30,7 +30,6 @@ def line_plot(
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
     # without a date, the same measurement gives the same file
     with matplotlib.rc_context({"svg.hashsalt": path.stem}):
         figure.savefig(path, metadata={"Date": None})

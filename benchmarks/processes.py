@@ -104,11 +104,6 @@ def process_cpu_seconds(pids: Iterable[int]) -> float:
     return sum(cpu_seconds(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")) for pid in pids)
 
 
-def server_cpu_seconds(server_pid: int) -> float:
-    """Return the processor time of tritonserver and its model processes since they began."""
-    return process_cpu_seconds((server_pid, *stub_processes(server_pid)))
-
-
 def pss_mib(rollup: str) -> float:
     """Return a process's PSS in MiB from the text of /proc/<pid>/smaps_rollup.
 

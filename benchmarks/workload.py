@@ -67,20 +67,6 @@ def mixed_questions(count: int, seed: int = 0) -> list[Question]:
     return questions
 
 
-def uniform_questions(count: int, pair_tokens: int, request_tokens: int, tokenizer: Tokenizer) -> list[Question]:
-    """Return `count` questions of pairs with exactly `pair_tokens` tokens, at most 16 and `request_tokens` in all."""
-    query = "what is this about?"
-
-    def tokens(words: int) -> int:
-        return len(tokenizer.encode(pair_text(query, " word" * words)).ids)
-
-    words = pair_tokens - tokens(1) + 1  # one token per further word, unless the tokenizer merges them
-    while tokens(words) > pair_tokens:
-        words -= 1
-    passages = max(1, min(16, request_tokens // pair_tokens))
-    return [Question(query, [" word" * words] * passages) for _ in range(count)]
-
-
 def question_of_lengths(
     tokenizer: Tokenizer, lengths: Sequence[int] | NDArray[np.integer[Any]], seed: int = 0
 ) -> Question:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.results import Row
 from packrank_build.graph.parity import kendall_tau
-from packrank_client.evaluation.measures import estimate, measure
+from packrank_client.evaluation.measures import Estimate, estimate, measure
 from packrank_client.evaluation.trec_run import Hit
 
 # A precision may become the default only if it keeps this much of fp32's ranking.
@@ -21,62 +20,39 @@ Logits = Sequence[NDArray[np.float32]]
 """One array per question: FP32 [passages]."""
 
 
-@dataclass(frozen=True)
-class Fidelity:
-    """One precision against fp32. `taus` and `ndcg_changes` hold one value per question: FP64 [questions]."""
+def fidelity_row(precision: str, expected: Logits, logits: Logits, grades: Sequence[Sequence[int]]) -> Row:
+    """Compare logits with fp32's (`expected`), and both orders with the grades.
 
-    precision: str
-    pairs: int
-    not_finite: int
-    max_difference: float
-    mean_difference: float
-    taus: NDArray[np.float64]
-    ndcgs: NDArray[np.float64]
-    ndcg_changes: NDArray[np.float64]
-
-    def row(self) -> Row:
-        """Return the row of the report; intervals are 95 % bootstrap intervals over questions."""
-        tau, change = estimate(self.taus), estimate(self.ndcg_changes)
-        return {
-            "precision": self.precision,
-            "pairs": self.pairs,
-            "not finite": self.not_finite,
-            "max Δ logit": round(self.max_difference, 4),
-            "mean Δ logit": round(self.mean_difference, 4),
-            "Kendall τ": round(tau.mean, 4),
-            "τ, 95 %": f"{tau.low:.4f} to {tau.high:.4f}",
-            "nDCG@10": round(float(self.ndcgs.mean()), 4),
-            "change": f"{change.mean:+.4f}",
-            "change, 95 %": f"{change.low:+.4f} to {change.high:+.4f}",
-            "gate": self.verdict(),
-        }
-
-    def verdict(self) -> str:
-        """Judge by the means, then by the bounds of their intervals that speak against the precision."""
-        tau, change = estimate(self.taus), estimate(self.ndcg_changes)
-        if tau.mean < LEAST_KENDALL_TAU or change.mean < -LARGEST_NDCG_LOSS:
-            return "fails"
-        if tau.low < LEAST_KENDALL_TAU or change.low < -LARGEST_NDCG_LOSS:
-            return "passes, interval reaches beyond"
-        return "passes"
-
-
-def fidelity(precision: str, expected: Logits, logits: Logits, grades: Sequence[Sequence[int]]) -> Fidelity:
-    """Compare logits with fp32's (`expected`), and both orders with the grades."""
+    tau and the change of nDCG@10 have 95 % bootstrap intervals over questions.
+    """
     differences = np.abs(np.concatenate(logits) - np.concatenate(expected))
     # only finite numbers have an order; the others are counted
     finite = [np.nan_to_num(one) for one in logits]
     ndcgs = ndcg_at_10(finite, grades)
-    return Fidelity(
-        precision=precision,
-        pairs=len(differences),
-        not_finite=int((~np.isfinite(np.concatenate(logits))).sum()),
-        max_difference=float(differences.max()),
-        mean_difference=float(differences.mean()),
-        taus=np.array([kendall_tau(one, other) for one, other in zip(expected, finite, strict=True)]),
-        ndcgs=ndcgs,
-        ndcg_changes=ndcgs - ndcg_at_10(expected, grades),
-    )
+    change = estimate(ndcgs - ndcg_at_10(expected, grades))
+    tau = estimate(np.array([kendall_tau(one, other) for one, other in zip(expected, finite, strict=True)]))
+    return {
+        "precision": precision,
+        "pairs": len(differences),
+        "not finite": int((~np.isfinite(np.concatenate(logits))).sum()),
+        "max Δ logit": round(float(differences.max()), 4),
+        "mean Δ logit": round(float(differences.mean()), 4),
+        "Kendall τ": round(tau.mean, 4),
+        "τ, 95 %": f"{tau.low:.4f} to {tau.high:.4f}",
+        "nDCG@10": round(float(ndcgs.mean()), 4),
+        "change": f"{change.mean:+.4f}",
+        "change, 95 %": f"{change.low:+.4f} to {change.high:+.4f}",
+        "gate": verdict(tau, change),
+    }
+
+
+def verdict(tau: Estimate, change: Estimate) -> str:
+    """Judge by the means, then by the bounds of their intervals that speak against the precision."""
+    if tau.mean < LEAST_KENDALL_TAU or change.mean < -LARGEST_NDCG_LOSS:
+        return "fails"
+    if tau.low < LEAST_KENDALL_TAU or change.low < -LARGEST_NDCG_LOSS:
+        return "passes, interval reaches beyond"
+    return "passes"
 
 
 def ndcg_at_10(logits: Logits, grades: Sequence[Sequence[int]]) -> NDArray[np.float64]:

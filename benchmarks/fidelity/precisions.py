@@ -21,7 +21,7 @@ from packrank_backend.cpu_ranker import published_ranker
 from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs, pack
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.graph.packed_graph import WeightReader, packed_graph
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import pairs_of, parity_requests
 from packrank_build.graph.parity_pairs import parity_questions
 from packrank_build.make_engine import CALIBRATION_TOKENS
@@ -46,13 +46,8 @@ class Scorer:
         self._work = work
         self._progress = Progress()
 
-    def fp32(self, requests: Sequence[PackedPairs]) -> Logits:
-        """Return fp32's logits of each request: FP32 [pairs]."""
-        self._progress.step("fp32")
-        return self._scored(self._graph("fp32"), requests)
-
-    def scored(self, precision: Compared, requests: Sequence[PackedPairs]) -> Logits:
-        """Return the logits of each request in `precision`. Raises ParityError when int8's build is wrong."""
+    def logits(self, precision: Compared | Literal["fp32"], requests: Sequence[PackedPairs]) -> Logits:
+        """Return the logits of each request, FP32 [pairs]. Raises ParityError when int8's build is wrong."""
         self._progress.step(precision)
         if precision == "int8":
             return self._int8(requests)
@@ -62,22 +57,8 @@ class Scorer:
             model = self._graph(precision)
         return self._scored(model, requests)
 
-    def fp16_range(self, requests: Sequence[PackedPairs], scale: float) -> tuple[Logits, float, float]:
-        """Run fp16 with a residual stream `scale` times as large.
-
-        Returns the logits, the largest |value| of the residual stream, and that of everything rounded to fp16.
-        """
-        self._progress.step(f"fp16, residual stream × {scale:g}")
-        model = self._graph("fp16", scaled_residual(self._checkpoint.weight, scale))
-        names = with_largest_values(model)
-        session = _session(self._saved(model))
-        found = [session.run(["logits", *names], _inputs(request)) for request in requests]
-        logits, residual, rounded = zip(*found, strict=True)
-        return list(logits), float(np.max(residual)), float(np.max(rounded))
-
-    def _graph(self, precision: Literal["fp32", "fp16", "bf16"], weight: WeightReader | None = None) -> ir.Model:
-        architecture = self._checkpoint.architecture
-        weight = weight or self._checkpoint.weight
+    def _graph(self, precision: Literal["fp32", "fp16", "bf16"]) -> ir.Model:
+        architecture, weight = self._checkpoint.architecture, self._checkpoint.weight
         return packed_graph(architecture, weight, precision, self._max_pair_tokens, emulate=precision != "fp32")
 
     def _activation_sizes(self) -> dict[str, float]:
@@ -112,37 +93,6 @@ class Scorer:
         path = self._work / "graph.onnx"
         ir.save(model, path, external_data=f"{path.name}.data")
         return path
-
-
-def scaled_residual(weight: WeightReader, scale: float) -> WeightReader:
-    """Read the weights of the same function with a residual stream `scale` times as large.
-
-    What writes to the stream is scaled. What reads it does so through a norm, which removes the factor.
-    """
-
-    def read(name: str) -> NDArray[Any]:
-        array = weight(name)
-        writes = name.endswith(("embed_tokens.weight", "o_proj.weight", "down_proj.weight"))
-        return array * array.dtype.type(scale) if writes else array
-
-    return read
-
-
-def with_largest_values(model: ir.Model) -> list[str]:
-    """Add two outputs FP32 []: the largest |value| that norms read, and that of everything cast to fp16."""
-    stream = [node.inputs[0] for node in model.graph if node.op_type == "RMSNormalization"]
-    to_fp16 = [node.inputs[0] for node in model.graph if _casts_to(node, ir.DataType.FLOAT16)]
-    tape = ir.tape.Tape(model.graph)
-    for name, group in (("largest_residual", stream), ("largest_rounded", to_fp16)):
-        maxima = [tape.op("ReduceMax", [tape.op("Abs", [value])], {"keepdims": 0}) for value in group]
-        largest = tape.op("Max", maxima)
-        largest.name, largest.type, largest.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape([])
-        model.graph.outputs.append(largest)
-    return ["largest_residual", "largest_rounded"]
-
-
-def _casts_to(node: ir.Node, dtype: ir.DataType) -> bool:
-    return node.op_type == "Cast" and bool(node.attributes["to"].value == dtype.value)
 
 
 def _session(graph: Path) -> Any:

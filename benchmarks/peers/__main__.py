@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from benchmarks.command import BenchmarkError, exit_code
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import (
     CONTESTANTS,
@@ -33,21 +34,17 @@ from benchmarks.peers.contestants import (
 from benchmarks.peers.gemm_peak import gemm_peak_gops
 from benchmarks.peers.mixes import MIXES, Mix, questions_of
 from benchmarks.peers.report import Round, write_report
-from benchmarks.peers.running import Contest, ContestantFailed, Scored, correlation
+from benchmarks.peers.running import Contest, Scored, correlation
 from benchmarks.processes import ROOT
 from benchmarks.workload import token_count
-from packrank_backend.build_record import StaleBuild
 from packrank_backend.pairs import Question
 from packrank_build.batching.compile import compile_batching_strategy
-from packrank_build.checkpoint.architecture import UnsupportedCheckpoint, architecture_from_config
+from packrank_build.checkpoint.architecture import architecture_from_config
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
-from packrank_build.graph.parity import ParityError
 from packrank_build.make_model import export_graph, make_model
 from packrank_build.progress import Progress
 from packrank_build.quantize.int8 import calibration_pairs
-from packrank_client import RerankError
-from packrank_server.tritonserver import ServerStartError
 
 OURS: tuple[Precision, ...] = ("fp32", "int8")
 REFERENCE = "huggingface-fp32"  # its logits judge all others
@@ -115,14 +112,14 @@ def best_settings(
 
 
 def measure(mix: Mix, names: Sequence[str], rounds: int) -> None:
-    """Tune every contestant, then hold all in memory and run one at a time. Raises ContestantFailed."""
+    """Tune every contestant, then hold all in memory and run one at a time. Raises BenchmarkError."""
     progress = Progress()
     tokenizer = Tokenizer.from_file(str(PEER_CHECKPOINT / "tokenizer.json"))
     questions = questions_of(mix, tokenizer)
     tokens = token_count(questions, tokenizer)
     contestants = able([*names, *([] if REFERENCE in names else [REFERENCE])], mix, progress)
     if REFERENCE not in [contestant.name for contestant in contestants]:
-        raise ContestantFailed(f"{REFERENCE} must take part, because its logits judge all others: install it.")
+        raise BenchmarkError(f"{REFERENCE} must take part, because its logits judge all others: install it.")
     settings = {c.name: best_settings(c, mix, questions, tokens, progress) for c in contestants}
     measured = []
     with ExitStack() as stack:
@@ -149,7 +146,7 @@ def one_round(
     for name, each in scored.items():
         try:
             agreement[name] = correlation(name, expected, each.logits)
-        except ContestantFailed as error:
+        except BenchmarkError as error:
             progress.step(f"left out: {error}")
     architecture = architecture_from_config(PEER_CHECKPOINT)
     width, inner = architecture.hidden_size, architecture.intermediate_size
@@ -178,24 +175,15 @@ def main() -> int:
     # raises SystemExit, so that the contestants are stopped, too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     mixes = [MIXES[name] for name in options.mix]
-    try:
+
+    def run() -> None:
         if options.step == "prepare":
             prepare(options.checkpoint, mixes)
-        else:
-            for mix in mixes:
-                measure(mix, options.only, options.rounds)
-    except (
-        ContestantFailed,
-        ServerStartError,
-        StaleBuild,
-        RerankError,
-        UnsupportedCheckpoint,
-        ParityError,
-        ValueError,
-    ) as error:
-        print(f"benchmarks.peers {options.step}: {error}", file=sys.stderr)
-        return 1
-    return 0
+            return
+        for mix in mixes:
+            measure(mix, options.only, options.rounds)
+
+    return exit_code(f"benchmarks.peers {options.step}", run)
 
 
 if __name__ == "__main__":

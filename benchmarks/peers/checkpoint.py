@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, processors
 
+from benchmarks.command import BenchmarkError
 from packrank_build.checkpoint.architecture import architecture_from_config
 
 MODELING = Path(__file__).with_name("modeling_llama_bidirectional.py")
@@ -17,11 +18,11 @@ PACKAGE = MODELING.stem
 def write_peer_checkpoint(checkpoint: Path, directory: Path) -> None:
     """Replace `directory` by a copy of a checkpoint of NVIDIA's class, with links to its weights.
 
-    Raises ValueError for another pooling or temperature than the peers' code has.
+    Raises BenchmarkError for another pooling or temperature than the peers' code has.
     """
     architecture = architecture_from_config(checkpoint)
     if architecture.pooling != "avg" or architecture.temperature != 1:
-        raise ValueError(f"{checkpoint} must have pooling avg and temperature 1: the peers' code has no other.")
+        raise BenchmarkError(f"{checkpoint} must have pooling avg and temperature 1: the peers' code has no other.")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     for weights in checkpoint.glob("*.safetensors*"):

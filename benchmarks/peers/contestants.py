@@ -79,7 +79,7 @@ class Contestant:
         return [{"batch": size} for size in ((1, 2, 4) if mix.is_long else (1, 2, 4, 8, 16, 32))]
 
     def running(self, settings: Settings, mix: Mix) -> AbstractContextManager[Contest]:
-        """Start it, ready to score. Raises ContestantFailed or ServerStartError."""
+        """Start it, ready to score. Raises BenchmarkError or ServerStartError."""
         log = CACHE / f"{self.name}.log"
         limit = mix.max_pair_tokens
         if self.kind == "ensemble":

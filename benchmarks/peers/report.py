@@ -86,7 +86,7 @@ def write_report(mix: Mix, rounds: Sequence[Round], settings: dict[str, Settings
     )
     write_markdown(
         f"peers-{mix.name}",
-        f"{mix.lengths} tokens: {mix.pairs} pairs, {rounds[0].tokens} tokens, {len(rounds)} rounds. GEMM peak in GOP/s: "
-        f"{peaks}. Machine: {machine()}.",
+        f"{mix.lengths} tokens: {mix.pairs} pairs, {rounds[0].tokens} tokens, {len(rounds)} rounds. GEMM peak in "
+        f"GOP/s: {peaks}. Machine: {machine()}.",
         markdown_table(mix_rows(rounds, settings)),
     )

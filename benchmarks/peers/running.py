@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import BenchmarkError
 from benchmarks.processes import ROOT, running_http_server, running_server, stopped_at_the_end
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
@@ -36,10 +37,6 @@ OFFLINE = {
 }
 
 
-class ContestantFailed(Exception):
-    """A contestant did not answer, or computes another model; the message says which, and names its log."""
-
-
 @dataclass(frozen=True)
 class Scored:
     """One pass over the questions: wall-clock seconds, and every pair's logit in order."""
@@ -53,11 +50,11 @@ Contest = Callable[[Sequence[Question]], Scored]
 
 
 def correlation(name: str, reference: Sequence[float], logits: Sequence[float]) -> float:
-    """Return Pearson's correlation of a contestant's logits with the reference's. Raises ContestantFailed if low."""
+    """Return Pearson's correlation of a contestant's logits with the reference's. Raises BenchmarkError if low."""
     with np.errstate(invalid="ignore"):  # equal logits correlate with nothing
         found = float(np.corrcoef(reference, logits)[0, 1])
     if not found >= LEAST_CORRELATION:
-        raise ContestantFailed(
+        raise BenchmarkError(
             f"{name} computes another model: its logits correlate by {found:.4f} with the padded model's"
         )
     return found
@@ -65,7 +62,7 @@ def correlation(name: str, reference: Sequence[float], logits: Sequence[float]) 
 
 @contextlib.contextmanager
 def running_worker(python: Path, kind: str, source: Path, precision: str, batch: int, log: Path) -> Iterator[Contest]:
-    """Run worker.py until it is ready. Its own clock counts, not the way to it. Raises ContestantFailed."""
+    """Run worker.py until it is ready. Its own clock counts, not the way to it. Raises BenchmarkError."""
     command = [str(python), "-m", "benchmarks.peers.worker", kind, str(source), precision, str(batch)]
     with log.open("w") as errors:
         process = subprocess.Popen(
@@ -85,7 +82,7 @@ def running_worker(python: Path, kind: str, source: Path, precision: str, batch:
     def answer() -> dict[str, Any]:
         line = answers_from.readline()
         if not line:
-            raise ContestantFailed(f"the worker `{kind}` ended; read its log {log}")
+            raise BenchmarkError(f"the worker `{kind}` ended; read its log {log}")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -122,7 +119,7 @@ def running_http_peer(
             with urllib.request.urlopen(post, timeout=REQUEST_TIMEOUT_S) as response:  # noqa: S310
                 results = json.load(response)["results"]
         except urllib.error.HTTPError as error:
-            raise ContestantFailed(f"{base_url}{path}: {error.read().decode()[:500]}") from error
+            raise BenchmarkError(f"{base_url}{path}: {error.read().decode()[:500]}") from error
         scores = [float(r["relevance_score"]) for r in sorted(results, key=lambda result: int(result["index"]))]
         return scores if raw_scores else [log_odds(score) for score in scores]
 

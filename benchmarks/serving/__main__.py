@@ -11,27 +11,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import bare_ranker, merged, packed_requests, published_tokenizer, ranker_parameters
+from benchmarks.command import BenchmarkError, exit_code
 from benchmarks.processes import REPOSITORY, process_cpu_seconds, running_gateway, running_server
 from benchmarks.results import Row, markdown_table, model_and_machine, result_file, write_csv, write_markdown
 from benchmarks.serving.loops import closed_loop, open_loop, open_loop_row, poisson_times
 from benchmarks.serving.ways import ANSWERED, Ask, over_grpc, through_gateway
 from benchmarks.workload import mixed_questions, question_of_lengths
-from packrank_backend.build_record import StaleBuild
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress
-from packrank_server.tritonserver import ServerStartError
 
 Way = Callable[[], AbstractAsyncContextManager[Ask]]
 
@@ -42,26 +41,26 @@ ALONE = Question(
 CONCURRENCY = 16
 LOADS = (0.5, 1.0, 1.5, 2.0)
 PEAK_CONCURRENCY, PEAK_REQUESTS = 32, 200
-SNIPPETS, SNIPPET_TOKENS = 5, (24, 64)
+SMALL_PASSAGES, SMALL_TOKENS = 5, (24, 64)
 DEADLINE_S = 10.0
-PATIENCE_S = 600.0  # deadline of the closed loops, whose queue is short
+PATIENCE_S = 300.0  # deadline of the closed loops; the gateway's longest
 
 
-def snippet_questions(tokenizer: Tokenizer, count: int) -> list[Question]:
+def small_questions(tokenizer: Tokenizer, count: int) -> list[Question]:
     """Return questions of 5 passages with 24 to 64 tokens per pair, as a search result has them."""
-    lengths = np.random.default_rng(0).integers(SNIPPET_TOKENS[0], SNIPPET_TOKENS[1] + 1, (count, SNIPPETS))
+    lengths = np.random.default_rng(0).integers(SMALL_TOKENS[0], SMALL_TOKENS[1] + 1, (count, SMALL_PASSAGES))
     return [question_of_lengths(tokenizer, row, seed) for seed, row in enumerate(lengths)]
 
 
 def seconds_of(way: Way, questions: Sequence[Question], concurrency: int) -> float:
-    """Return the seconds of one closed loop. Raises RuntimeError when a question is not answered."""
+    """Return the seconds of one closed loop. Raises BenchmarkError when a question is not answered."""
 
     async def run() -> float:
         async with way() as ask:
             await ask(questions[0])  # opens the connection
             done = await closed_loop(ask, questions, concurrency)
         if done.outcomes.keys() != {ANSWERED}:
-            raise RuntimeError(f"a closed loop had failures: {dict(done.outcomes)}")
+            raise BenchmarkError(f"a closed loop had failures: {dict(done.outcomes)}")
         return done.seconds
 
     return asyncio.run(run())
@@ -80,48 +79,35 @@ def closed_rows(
     ranker: CpuRanker,
     tokenizer: Tokenizer,
     parameters: dict[str, int],
-    gateway_cpu: Callable[[], float],
     *,
     requests: int,
-    rounds: int,
     alone: int,
+    rounds: int,
 ) -> list[Row]:
-    """Return one row for each way and load. Figures are medians; ratios and differences are taken within a round."""
-    questions = mixed_questions(requests)
-    alone_packed, packed = (
-        packed_requests(tokenizer, qs, ranker.record.max_pair_tokens) for qs in ([ALONE], questions)
-    )
-    tokens = sum(request.input_ids.size for request in packed)
-    batches = merged(packed, parameters)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ("bare ranker", *ways)}
-    cpu_ms = []
-    for number in range(rounds + 1):  # the first one warms up
-        took = {"bare ranker": (bare_seconds(ranker, [alone_packed] * alone) / alone, bare_seconds(ranker, batches))}
+    """Return one row per way, with medians over rounds. Differences and ratios are taken within a round."""
+    questions, limit = mixed_questions(requests), ranker.record.max_pair_tokens
+    one, packed = packed_requests(tokenizer, [ALONE], limit), packed_requests(tokenizer, questions, limit)
+    tokens, batches = sum(request.input_ids.size for request in packed), merged(packed, parameters)
+    alone_s: dict[str, list[float]] = {name: [] for name in ("bare ranker", *ways)}
+    mixed_s: dict[str, list[float]] = {name: [] for name in alone_s}
+    for _ in range(rounds + 1):
+        alone_s["bare ranker"].append(bare_seconds(ranker, [one] * alone) / alone)
+        mixed_s["bare ranker"].append(bare_seconds(ranker, batches))
         for name, way in ways.items():
-            before = gateway_cpu()
-            took[name] = seconds_of(way, [ALONE] * alone, 1) / alone, seconds_of(way, questions, CONCURRENCY)
-            if name == "gateway" and number:
-                cpu_ms.append(1e3 * (gateway_cpu() - before) / (alone + requests + 2))
-        for name, found in took.items():
-            seconds[name] += [found] if number else []
-    bare = seconds["bare ranker"]
-    rows: list[Row] = []
-    for name, measured in seconds.items():
-        added = statistics.median(1e3 * (way[0] - base[0]) for way, base in zip(measured, bare, strict=True))
-        ratio = statistics.median(base[1] / way[1] for way, base in zip(measured, bare, strict=True))
-        rows.append(
-            {
-                "": name,
-                "alone, ms": round(1e3 * statistics.median(one for one, _ in measured), 1),
-                "added, ms": round(added, 1),
-                f"{CONCURRENCY} at a time, tokens/s": round(tokens / statistics.median(all_ for _, all_ in measured)),
-                "× bare ranker": round(ratio, 3),
-                "gateway's processor time, ms/request": round(statistics.median(cpu_ms), 2)
-                if name == "gateway"
-                else "",
-            }
-        )
-    return rows
+            alone_s[name].append(seconds_of(way, [ALONE] * alone, 1) / alone)
+            mixed_s[name].append(seconds_of(way, questions, CONCURRENCY))
+    # the first round warms up
+    of_one, of_all = ({name: np.array(found[1:]) for name, found in each.items()} for each in (alone_s, mixed_s))
+    return [
+        {
+            "": name,
+            "alone, ms": round(1e3 * float(np.median(of_one[name])), 1),
+            "added, ms": round(1e3 * float(np.median(of_one[name] - of_one["bare ranker"])), 1),
+            f"{CONCURRENCY} at a time, tokens/s": round(tokens / float(np.median(of_all[name]))),
+            "× bare ranker": round(float(np.median(of_all["bare ranker"] / of_all[name])), 3),
+        }
+        for name in of_one
+    ]
 
 
 def open_rows(
@@ -150,44 +136,42 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=40.0, help="of each load of the open loop")
     options = parser.parse_args()
+    return exit_code("make bench-serving", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the published model and write the report."""
     progress = Progress()
     tokenizer = published_tokenizer(REPOSITORY)
-    snippets = snippet_questions(tokenizer, 64)
-    try:
-        with running_server(REPOSITORY, "serving") as server, running_gateway(server.grpc_endpoint) as gateway:
-            endpoint = server.grpc_endpoint
-            parameters = ranker_parameters(endpoint)
-            patient: dict[str, Way] = {
-                "gRPC": lambda: over_grpc(endpoint, PATIENCE_S),
-                "gateway": lambda: through_gateway(gateway.url, 300.0),
+    with running_server(REPOSITORY, "serving") as server, running_gateway(server.grpc_endpoint) as gateway:
+
+        def ways(deadline_s: float) -> dict[str, Way]:
+            return {
+                "gRPC": partial(over_grpc, server.grpc_endpoint, deadline_s),
+                "gateway": partial(through_gateway, gateway.url, deadline_s),
             }
-            hurried: dict[str, Way] = {
-                "gRPC": lambda: over_grpc(endpoint, DEADLINE_S),
-                "gateway": lambda: through_gateway(gateway.url, DEADLINE_S),
-            }
-            progress.step(f"closed loop, {options.rounds} rounds")
-            closed = closed_rows(
-                patient,
-                bare_ranker(REPOSITORY, parameters),
-                tokenizer,
-                parameters,
-                lambda: process_cpu_seconds([gateway.pid]),
-                requests=options.requests,
-                rounds=options.rounds,
-                alone=options.alone,
-            )
-            progress.step(f"peak: {PEAK_REQUESTS} small requests, {PEAK_CONCURRENCY} at a time")
-            many = [snippets[number % len(snippets)] for number in range(PEAK_REQUESTS)]
-            peak = PEAK_REQUESTS / seconds_of(patient["gRPC"], many, PEAK_CONCURRENCY)
-            opened = open_rows(hurried, snippets, peak, options.seconds, progress)
-    except (ServerStartError, StaleBuild) as error:
-        print(f"make bench-serving: {error}", file=sys.stderr)
-        return 1
-    write_report(closed, opened, peak)
-    return 0
+
+        parameters = ranker_parameters(server.grpc_endpoint)
+        progress.step(f"closed loop, {options.rounds} rounds")
+        closed = closed_rows(
+            ways(PATIENCE_S),
+            bare_ranker(REPOSITORY, parameters),
+            tokenizer,
+            parameters,
+            requests=options.requests,
+            alone=options.alone,
+            rounds=options.rounds,
+        )
+        gateway_ms = 1e3 * process_cpu_seconds([gateway.pid])
+        gateway_ms /= (options.rounds + 1) * (options.requests + options.alone + 2)
+        progress.step(f"peak: {PEAK_REQUESTS} small requests, {PEAK_CONCURRENCY} at a time")
+        small = small_questions(tokenizer, PEAK_REQUESTS)
+        peak = PEAK_REQUESTS / seconds_of(ways(PATIENCE_S)["gRPC"], small, PEAK_CONCURRENCY)
+        opened = open_rows(ways(DEADLINE_S), small, peak, options.seconds, progress)
+    write_report(closed, opened, peak, gateway_ms)
 
 
-def write_report(closed: Sequence[Row], opened: Sequence[Row], peak: float) -> None:
+def write_report(closed: Sequence[Row], opened: Sequence[Row], peak: float, gateway_ms: float) -> None:
     """Write both tables, and a plot of latency against load."""
     from benchmarks.plots import line_plot  # noqa: PLC0415 - slow to import
 
@@ -208,9 +192,10 @@ def write_report(closed: Sequence[Row], opened: Sequence[Row], peak: float) -> N
     write_markdown(
         "serving",
         model_and_machine(REPOSITORY),
-        "One question of 10 short passages alone, and mixed requests; the bare ranker scores the same pairs in process:",
+        "One question of 10 short passages alone, then mixed requests. The bare ranker scores the same pairs in "
+        f"process. The gateway takes {gateway_ms:.1f} ms of processor time per request, its start included.",
         markdown_table(closed),
-        f"Open loop: {SNIPPETS} passages of {SNIPPET_TOKENS[0]} to {SNIPPET_TOKENS[1]} tokens per request, deadline "
+        f"Open loop: {SMALL_PASSAGES} passages of {SMALL_TOKENS[0]} to {SMALL_TOKENS[1]} tokens per request, deadline "
         f"{DEADLINE_S:g} s. The peak of a closed loop is {peak:.1f} requests/s.",
         markdown_table(opened),
     )

@@ -10,19 +10,25 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient
 
+from benchmarks.command import exit_code
 from benchmarks.processes import REPOSITORY, running_server
 from benchmarks.results import markdown_table, model_and_machine, write_csv, write_markdown
-from benchmarks.serving.perf_analyzer import LoadResult, PerfAnalyzerError, run_perf_analyzer
-from benchmarks.serving.step_statistics import STEPS, StepStatistics, read_statistics
+from benchmarks.serving.perf_analyzer import LoadResult, run_perf_analyzer
 from benchmarks.workload import mixed_questions
-from packrank_backend.build_record import StaleBuild
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress
-from packrank_client import RerankClient, RerankError
-from packrank_server.tritonserver import ServerStartError
+from packrank_client import RerankClient
+
+STEPS = ("tokenizer", "ranker", "postprocessor")
+
+Counts = dict[str, NDArray[np.int64]]
+"""Triton's totals by step: INT64 [requests, executions, queue_ns, compute_ns]; times are summed over requests."""
 
 
 def main() -> int:
@@ -35,19 +41,19 @@ def main() -> int:
     options = parser.parse_args()
     if options.requests < max(options.concurrency) or min(options.concurrency) < 1:
         parser.error("REQUESTS must be at least the highest CONCURRENCY, and that at least 1.")
+    return exit_code("make perf", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the server and write the report."""
     questions = mixed_questions(options.requests)
-    try:
-        with _endpoint(options.url) as endpoint:
-            rows = sweep(options.perf_analyzer, endpoint, questions, options.concurrency, Progress())
-            heading = _heading(endpoint, options.requests, local=options.url is None)
-    except (PerfAnalyzerError, RerankError, ServerStartError, StaleBuild) as error:
-        print(f"make perf: {error}", file=sys.stderr)
-        return 1
+    with _endpoint(options.url) as endpoint:
+        rows = sweep(options.perf_analyzer, endpoint, questions, options.concurrency, Progress())
+        heading = _heading(endpoint, options.requests, local=options.url is None)
     write_csv("perf", rows)
     steps = [column for column in rows[0] if column.startswith(STEPS)]
     load = [column for column in rows[0] if column not in steps]
     write_markdown("perf", heading, markdown_table(rows, load), markdown_table(rows, ["concurrency", *steps]))
-    return 0
 
 
 @contextmanager
@@ -62,7 +68,7 @@ def _endpoint(url: str | None) -> Iterator[str]:
 def sweep(
     binary: Path, endpoint: str, questions: Sequence[Question], concurrencies: Sequence[int], progress: Progress
 ) -> list[dict[str, float]]:
-    """Send all questions at each concurrency; return one row for each. Raises PerfAnalyzerError or RerankError."""
+    """Send all questions at each concurrency; return one row for each. Raises BenchmarkError or RerankError."""
     requests = len(questions)
     progress.step(f"each of {requests} requests once, to warm up and to count tokens")
     tokens = _served_tokens(endpoint, questions)
@@ -71,12 +77,23 @@ def sweep(
     with InferenceServerClient(endpoint) as connection:
         for concurrency in concurrencies:
             progress.step(f"concurrency {concurrency}: {requests} requests, {pairs} pairs, {tokens} tokens")
-            before = read_statistics(connection)
+            before = read_counts(connection)
             load = run_perf_analyzer(binary, endpoint, questions, concurrency=concurrency)
-            after = read_statistics(connection)
-            steps = {step: after[step].since(before[step]) for step in STEPS}
+            after = read_counts(connection)
+            steps = {step: after[step] - before[step] for step in STEPS}
             rows.append(sweep_row(concurrency, load, steps, pairs=pairs / requests, tokens=tokens / requests))
     return rows
+
+
+def read_counts(connection: Any) -> Counts:
+    """Read what Triton has counted since it started, through a tritonclient connection."""
+    found = {}
+    for step in STEPS:
+        model = connection.get_inference_statistics(step).model_stats[0]
+        times = model.inference_stats
+        compute_ns = times.compute_input.ns + times.compute_infer.ns + times.compute_output.ns
+        found[step] = np.array([model.inference_count, model.execution_count, times.queue.ns, compute_ns], np.int64)
+    return found
 
 
 def _served_tokens(endpoint: str, questions: Sequence[Question]) -> int:
@@ -88,10 +105,11 @@ def _served_tokens(endpoint: str, questions: Sequence[Question]) -> int:
         )
 
 
-def sweep_row(
-    concurrency: int, load: LoadResult, steps: dict[str, StepStatistics], *, pairs: float, tokens: float
-) -> dict[str, float]:
-    """Return one row of the report. `pairs` and `tokens` are means per request."""
+def sweep_row(concurrency: int, load: LoadResult, steps: Counts, *, pairs: float, tokens: float) -> dict[str, float]:
+    """Return one row of the report. `pairs` and `tokens` are means per request, and so are the steps' times.
+
+    A step's compute time is the whole time of the merged batch that held the request.
+    """
     row = {
         "concurrency": concurrency,
         "pairs/s": round(load.requests_per_s * pairs, 1),
@@ -100,10 +118,11 @@ def sweep_row(
         "p95 ms": round(load.p95_ms, 1),
         "p99 ms": round(load.p99_ms, 1),
     }
-    for name, step in steps.items():
-        row[f"{name} queue ms"] = round(step.queue_ms, 2)
-        row[f"{name} compute ms"] = round(step.compute_ms, 2)
-    row["ranker requests/run"] = round(steps["ranker"].requests_per_execution, 2)
+    for name, (requests, _, queue_ns, compute_ns) in steps.items():
+        row[f"{name} queue ms"] = round(float(queue_ns / requests / 1e6), 2)
+        row[f"{name} compute ms"] = round(float(compute_ns / requests / 1e6), 2)
+    requests, executions, *_ = steps["ranker"]
+    row["ranker requests/run"] = round(float(requests / executions), 2)
     return row
 
 

@@ -11,11 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.command import BenchmarkError
 from packrank_backend.pairs import Question
-
-
-class PerfAnalyzerError(Exception):
-    """perf_analyzer failed; the message holds its own words."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def input_data(questions: Sequence[Question]) -> dict[str, list[dict[str, object
 
 
 def run_perf_analyzer(binary: Path, endpoint: str, questions: Sequence[Question], *, concurrency: int) -> LoadResult:
-    """Send each question once over gRPC, `concurrency` at a time. Raises PerfAnalyzerError."""
+    """Send each question once over gRPC, `concurrency` at a time. Raises BenchmarkError."""
     with tempfile.TemporaryDirectory() as work:
         data, report = Path(work, "questions.json"), Path(work, "report.csv")
         data.write_text(json.dumps(input_data(questions)), encoding="utf-8")
@@ -59,7 +56,7 @@ def run_perf_analyzer(binary: Path, endpoint: str, questions: Sequence[Question]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode or not report.is_file():
             lines = (done.stdout + done.stderr).strip().splitlines()
-            raise PerfAnalyzerError("perf_analyzer failed: " + "\n".join(lines[:10]))
+            raise BenchmarkError("perf_analyzer failed: " + "\n".join(lines[:10]))
         with report.open(newline="") as file:
             (row,) = csv.DictReader(file)
     return LoadResult(

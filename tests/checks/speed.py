@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from benchmarks.command import BenchmarkError
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import CONTESTANTS, DEFAULT_BATCH_SIZE
 from benchmarks.peers.mixes import MIXES, questions_of
-from benchmarks.peers.running import ContestantFailed, correlation, running_ensemble, running_worker
+from benchmarks.peers.running import correlation, running_ensemble, running_worker
 from benchmarks.processes import REPOSITORY, ROOT
 from benchmarks.results import machine
 from packrank_backend.build_record import StaleBuild, read_build_record
@@ -42,7 +43,7 @@ def verdict(ratio: float, precision: str) -> tuple[bool, str]:
 
 
 def measured_ratio(checkpoint: Path, work: Path, progress: Progress) -> float:
-    """Return the median of the rounds' ratios. Raises ContestantFailed, also when the two compute different models."""
+    """Return the median of the rounds' ratios. Raises BenchmarkError, also when the two compute different models."""
     write_peer_checkpoint(checkpoint, work / "checkpoint")
     questions = questions_of(MIXES["log-normal"], Tokenizer.from_file(str(work / "checkpoint" / "tokenizer.json")))
     python = CONTESTANTS["huggingface-fp32"].python
@@ -72,7 +73,7 @@ def main() -> int:
             return 1
         with tempfile.TemporaryDirectory() as work:
             ratio = measured_ratio(checkpoint, Path(work), Progress())
-    except (ContestantFailed, ServerStartError, StaleBuild, ValueError) as error:
+    except (BenchmarkError, ServerStartError, StaleBuild) as error:
         print(f"make check-speed: {error}", file=sys.stderr)
         return 1
     passed, sentence = verdict(ratio, record.precision)

@@ -1,6 +1,6 @@
 """Score padded batches with Hugging Face transformers, for `make check-gpu`. Runs in .venv-torch.
 
-    python -m benchmarks.gpu.huggingface < request.json > answer.json
+    python -m tests.checks.gpu.huggingface < request.json > answer.json
 
 The request holds `checkpoint` (a directory), `batches` (lists of pairs of token ids) and `repeats`. The answer holds
 `logits` in order and the `seconds` of each repeat. fp16 on a GPU, otherwise fp32, with torch's scaled dot-product

@@ -19,32 +19,32 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
+from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import packed_requests, published_tokenizer
-from benchmarks.gpu.padding import TORCH_PYTHON, Pairs, PeerError, Peers, compare
+from benchmarks.command import exit_code
 from benchmarks.processes import REPOSITORY, log_file
 from benchmarks.results import Row, machine, markdown_table, result_file, write_csv, write_markdown
 from benchmarks.serving.perf import sweep
-from benchmarks.serving.perf_analyzer import PerfAnalyzerError
-from benchmarks.workload import mixed_questions, uniform_questions
-from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
+from benchmarks.workload import mixed_questions
+from packrank_backend.build_record import BuildRecord, read_build_record
 from packrank_backend.cpu_ranker import published_ranker
 from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import Question
-from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
+from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.packed_graph import Precision, packed_graph
 from packrank_build.graph.parity import pairs_of
 from packrank_build.make_engine import published_checkpoint, tensorrt_module
 from packrank_build.progress import Progress
-from packrank_build.tensorrt.log import BuildMessages, EngineError
+from packrank_build.tensorrt.log import BuildMessages
 from packrank_build.tensorrt.padded_engine import PaddedRanker, padded_engine, padded_inputs
 from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import TARGETS, Target
-from packrank_client import RerankError
 from packrank_server.engine_record import configured_plan, read_engine_record
 from packrank_server.gpu import installed_gpus
-from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.tritonserver import TritonServer, free_ports
+from tests.checks.gpu.padding import TORCH_PYTHON, Pairs, Peers, compare
 
 COLUMNS = ("concurrency", "pairs/s", "tokens/s", "of ceiling %", "p50 ms", "p95 ms", "p99 ms", "ranker requests/run")
 REQUEST_TOKENS = 8192
@@ -67,6 +67,20 @@ def matrix_elements(architecture: Mapping[str, int]) -> int:
     width, inner = architecture["hidden_size"], architecture["intermediate_size"]
     heads, kv_heads, dim = architecture["heads"], architecture["kv_heads"], architecture["head_dim"]
     return architecture["layers"] * (2 * width * dim * (heads + kv_heads) + 3 * width * inner)
+
+
+def uniform_questions(count: int, pair_tokens: int, request_tokens: int, tokenizer: Tokenizer) -> list[Question]:
+    """Return `count` questions of pairs with exactly `pair_tokens` tokens, at most 16 and `request_tokens` in all."""
+    query = "what is this about?"
+
+    def tokens(words: int) -> int:
+        return len(tokenizer.encode(pair_text(query, " word" * words)).ids)
+
+    words = pair_tokens - tokens(1) + 1  # one token per further word, unless the tokenizer merges them
+    while tokens(words) > pair_tokens:
+        words -= 1
+    passages = max(1, min(16, request_tokens // pair_tokens))
+    return [Question(query, [" word" * words] * passages) for _ in range(count)]
 
 
 def with_ceiling(rows: Sequence[Row], ceiling: float | None) -> list[Row]:
@@ -126,7 +140,7 @@ def first_requests(requests: Sequence[PackedPairs], most_tokens: int) -> list[Pa
 def compare_peers(
     options: argparse.Namespace, workloads: dict[str, list[Question]], ceiling: float | None, progress: Progress
 ) -> Tables:
-    """Score each workload packed, padded and with Hugging Face. Raises PeerError or EngineError."""
+    """Score each workload packed, padded and with Hugging Face. Raises BenchmarkError or EngineError."""
     repository: Path = options.repository
     record = read_build_record(repository / "ranker" / "1")
     checkpoint, target = published_checkpoint(record), TARGETS.get(options.config)
@@ -193,47 +207,37 @@ def main() -> int:
     options = parser.parse_args()
     if not options.no_huggingface and not TORCH_PYTHON.is_file():
         parser.error(f"{TORCH_PYTHON} is missing: run `make check-gpu`, which installs it, or pass --no-huggingface.")
-    progress = Progress()
-    target = TARGETS.get(options.config)
-    if target is not None and not options.no_build:
-        command = [sys.executable, "-m", "packrank_build.make_engine", f"--target={target.name}"]
+    if options.config in TARGETS and not options.no_build:
+        command = [sys.executable, "-m", "packrank_build.make_engine", f"--target={options.config}"]
         if subprocess.run([*command, f"--repository={options.repository}"], check=False).returncode:
             return 1
-    try:
-        record = read_build_record(options.repository / "ranker" / "1")
-        tokenizer = published_tokenizer(options.repository)
-        workloads = {
-            f"pairs of {length} tokens": uniform_questions(options.requests, length, REQUEST_TOKENS, tokenizer)
-            for length in options.pair_tokens
-            if length <= record.max_pair_tokens
-        } | {"mixed lengths": mixed_questions(options.requests)}
-        ceiling = None
-        if target is not None:
-            ceiling = ceiling_tokens_per_s(target.peak_fp16_flops, matrix_elements(record.architecture))
-        concurrencies = [c for c in options.concurrency if c <= options.requests]
-        served: Tables = {}
-        with TritonServer(
-            options.repository, config_name=options.config, ports=free_ports(), log=log_file("tritonserver-check-gpu")
-        ) as server:
-            for name, questions in workloads.items():
-                progress.step(name)
-                rows = sweep(options.perf_analyzer, server.grpc_endpoint, questions, concurrencies, progress)
-                served[name] = with_ceiling(rows, ceiling)
-        # the server's engine has left the GPU's memory
-        compared = compare_peers(options, workloads, ceiling, progress)
-    except (
-        PerfAnalyzerError,
-        PeerError,
-        RerankError,
-        ServerStartError,
-        StaleBuild,
-        UnsupportedCheckpoint,
-        EngineError,
-    ) as error:
-        print(f"make check-gpu: {error}", file=sys.stderr)
-        return 1
+    return exit_code("make check-gpu", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve, measure, compare and write the report."""
+    progress = Progress()
+    record = read_build_record(options.repository / "ranker" / "1")
+    tokenizer = published_tokenizer(options.repository)
+    workloads = {
+        f"pairs of {length} tokens": uniform_questions(options.requests, length, REQUEST_TOKENS, tokenizer)
+        for length in options.pair_tokens
+        if length <= record.max_pair_tokens
+    } | {"mixed lengths": mixed_questions(options.requests)}
+    target, ceiling = TARGETS.get(options.config), None
+    if target is not None:
+        ceiling = ceiling_tokens_per_s(target.peak_fp16_flops, matrix_elements(record.architecture))
+    concurrencies = [c for c in options.concurrency if c <= options.requests]
+    served: Tables = {}
+    log = log_file("tritonserver-check-gpu")
+    with TritonServer(options.repository, config_name=options.config, ports=free_ports(), log=log) as server:
+        for name, questions in workloads.items():
+            progress.step(name)
+            rows = sweep(options.perf_analyzer, server.grpc_endpoint, questions, concurrencies, progress)
+            served[name] = with_ceiling(rows, ceiling)
+    # the server's engine has left the GPU's memory
+    compared = compare_peers(options, workloads, ceiling, progress)
     write_report(options.config, _heading(options.config, options.repository, ceiling), served, compared)
-    return 0
 
 
 def _heading(config: str, repository: Path, ceiling: float | None) -> str:

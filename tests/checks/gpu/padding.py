@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.command import BenchmarkError
 from benchmarks.processes import ROOT
 from benchmarks.results import Row
 from packrank_build.tensorrt.padded_engine import padded_batches
@@ -39,10 +40,6 @@ class Peers:
     frames: int
 
 
-class PeerError(Exception):
-    """Hugging Face failed; the message holds its own words."""
-
-
 def by_request(requests: Sequence[Pairs], frames: int) -> list[list[int]]:
     """Return batches of indexes into all pairs: one per request, or several where it is too large."""
     batches: list[list[int]] = []
@@ -62,7 +59,7 @@ def by_length(pairs: Pairs, frames: int) -> list[list[int]]:
 def compare(requests: list[Pairs], peers: Peers, checkpoint: Path | None) -> list[Row]:
     """Return one row for each way, with its largest distance from the packed logits.
 
-    `checkpoint` is Hugging Face's directory; None leaves Hugging Face out. Raises PeerError.
+    `checkpoint` is Hugging Face's directory; None leaves Hugging Face out. Raises BenchmarkError.
     """
     pairs = [pair for request in requests for pair in request]
     tokens = sum(map(len, pairs))
@@ -121,11 +118,11 @@ def timed(score: Callable[[], Logits]) -> tuple[float, Logits]:
 
 
 def huggingface_scores(checkpoint: Path, batches: list[Pairs]) -> tuple[float, Logits]:
-    """Return the median seconds, and the logits in the order of the batches. Raises PeerError."""
+    """Return the median seconds, and the logits in the order of the batches. Raises BenchmarkError."""
     request = json.dumps({"checkpoint": str(checkpoint), "batches": batches, "repeats": REPEATS})
-    command = [str(TORCH_PYTHON), "-m", "benchmarks.gpu.huggingface"]
+    command = [str(TORCH_PYTHON), "-m", "tests.checks.gpu.huggingface"]
     done = subprocess.run(command, cwd=ROOT, input=request, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PeerError(f"Hugging Face failed: {done.stderr.strip().splitlines()[-1]}")
+        raise BenchmarkError(f"Hugging Face failed: {done.stderr.strip().splitlines()[-1]}")
     answer = json.loads(done.stdout)
     return float(np.median(answer["seconds"])), np.array(answer["logits"], np.float32)
