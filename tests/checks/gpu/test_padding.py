@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.padding_peers import TORCH_PYTHON, Pairs, Peers, by_length, by_request, compare, huggingface_scores
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.reference import reference_logits
+from tests.checks.gpu.padding import TORCH_PYTHON, Pairs, Peers, by_length, by_request, compare, huggingface_scores
 
 REQUESTS: list[Pairs] = [[[1] * 100, [2] * 10], [[3] * 30] * 3]
 
@@ -31,7 +31,7 @@ def test_every_peer_has_a_row_that_says_how_much_it_padded_and_how_it_differs() 
     packed, requests, by_lengths = compare(REQUESTS, peers, None)
     assert [row["peer"] for row in (packed, requests, by_lengths)] == [
         "packed",
-        "padded, a batch a request",
+        "padded, one batch per request",
         "padded, sorted by length",
     ]
     assert packed["padding %"] == 0
