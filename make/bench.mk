@@ -25,7 +25,7 @@ bench-settings: setup-test $(BUILT) $(STRATEGY) ## vary the CPU ranker's threads
 bench-fidelity: setup-test $(DEMO_CHECKPOINT)/config.json $(FIDELITY_SETS) ## what int8, fp16, bf16 and fp8 do to scores
 	@$(PY) -m benchmarks.fidelity "$(BENCH_MODEL)" .cache/evaluation/sets $(BENCH)
 
-bench-peers: setup-test $(DEMO_CHECKPOINT)/config.json ## against vLLM and others: two hours, 9 GB
+bench-peers: setup-test $(DEMO_CHECKPOINT)/config.json ## against vLLM and others: hours, 9 GB
 	@$(PYTHON) scripts/setup_environment.py --peers transformers openvino infinity vllm
 	@$(PY) -m benchmarks.peers prepare "$(BENCH_MODEL)"
 	@$(PY) -m benchmarks.peers measure $(BENCH)
@@ -36,7 +36,7 @@ check-speed: setup-test $(BUILT) $(STRATEGY) ## fail if the built model has beco
 	@$(PYTHON) scripts/setup_environment.py --peers transformers
 	@$(PY) -m tests.checks.speed
 
-check-gpu: setup-test $(BUILT) $(STRATEGY) ## on a GPU: build, gate, serve, measure, report: CONFIG=<target> [NO_BUILD=1]
+check-gpu: setup-test $(BUILT) $(STRATEGY) ## on a GPU: build, gate, serve, measure, report: CONFIG=<target>
 	@$(if $(NO_HUGGINGFACE),:,$(PYTHON) scripts/setup_environment.py --torch)
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m tests.checks.gpu "$$binary" \
 		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)

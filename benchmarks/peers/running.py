@@ -93,7 +93,7 @@ def running_worker(python: Path, kind: str, source: Path, precision: str, batch:
         found = answer()
         return Scored(found["seconds"], found["scores"])
 
-    with stopped_at_the_end(process):
+    with process, stopped_at_the_end(process):  # the first closes the pipes
         answer()
         yield score
 
