@@ -24,7 +24,7 @@ from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
 from packrank_client.evaluation.dataset import read_dataset
 from packrank_client.evaluation.first_stage import bm25_run
 
-# Most questions of each set, and candidates of each question. Pages of the last set are cut at the limit of a pair.
+# Most questions of each set, and most candidates of each question. Pages of the last set are cut at the pair's limit.
 SETS = {"debian-faq-en": (100, 20), "perlfaq": (100, 20), "manual-pages-long": (2, 2)}
 
 Labelled = tuple[Question, list[int]]
@@ -50,8 +50,10 @@ def main() -> int:
     """Run the command line of `make bench-fidelity`."""
     parser = argparse.ArgumentParser(prog="make bench-fidelity", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("sets", type=Path, help="evaluation sets in BEIR's layout")
-    parser.add_argument("--questions", type=int, default=100, help="most of each set")
+    parser.add_argument("directory", type=Path, help="evaluation sets in BEIR's layout")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="which of them")
+    parser.add_argument("--questions", type=int, default=50, help="most of each set")
+    parser.add_argument("--candidates", type=int, default=20, help="most of each question")
     parser.add_argument("--precisions", nargs="+", choices=COMPARED, default=COMPARED)
     parser.add_argument("--max-pair-tokens", type=int, default=2048)
     options = parser.parse_args()
@@ -64,8 +66,9 @@ def run(options: argparse.Namespace) -> None:
     checkpoint = Checkpoint(options.checkpoint)
     tokenizer = tokenizer_from_checkpoint(options.checkpoint, checkpoint.architecture)
     labelled: list[Labelled] = []
-    for name, (count, candidates) in SETS.items():
-        labelled += labelled_questions(options.sets / name, min(count, options.questions), candidates)
+    for name in options.sets:
+        count, candidates = min(SETS[name][0], options.questions), min(SETS[name][1], options.candidates)
+        labelled += labelled_questions(options.directory / name, count, candidates)
     questions, grades = [question for question, _ in labelled], [grades for _, grades in labelled]
     requests = packed_requests(tokenizer, questions, limit)
     with tempfile.TemporaryDirectory(prefix="packrank-fidelity-") as work:

@@ -39,7 +39,7 @@ def test_the_limits_of_a_request_are_the_tokenizers() -> None:
 def test_every_make_target_exists() -> None:
     targets = re.findall(r"^\$ make ([a-z-]+)((?: [A-Z_]+=\S+)*)", PAGE, re.MULTILINE)
     targets += re.findall(r"`make ([a-z-]+)((?: [A-Z_]+=[^\s`]+)*)", PAGE)
-    assert {"model", "engine", "engine-check", "gpu-check", "precision", "serve"} <= {name for name, _ in targets}
+    assert {"model", "engine", "engine-check", "check-gpu", "bench-fidelity", "serve"} <= {name for name, _ in targets}
     for name, variables in targets:
         command = ["make", "--dry-run", name, *variables.split()]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
