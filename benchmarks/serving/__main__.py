@@ -40,7 +40,7 @@ ALONE = Question(
 )
 CONCURRENCY = 16
 LOADS = (0.5, 1.0, 1.5, 2.0)
-PEAK_CONCURRENCY, PEAK_REQUESTS = 32, 200
+PEAK_CONCURRENCY = 32
 SMALL_PASSAGES, SMALL_TOKENS = 5, (24, 64)
 DEADLINE_S = 10.0
 PATIENCE_S = 300.0  # deadline of the closed loops; the gateway's longest
@@ -134,6 +134,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=48, help="mixed requests of a round")
     parser.add_argument("--alone", type=int, default=20, help="how often a round asks the single question")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--small-requests", type=int, default=200, help="requests that measure the peak")
     parser.add_argument("--seconds", type=float, default=40.0, help="of each load of the open loop")
     options = parser.parse_args()
     return exit_code("make bench-serving", lambda: run(options))
@@ -164,9 +165,9 @@ def run(options: argparse.Namespace) -> None:
         )
         gateway_ms = 1e3 * process_cpu_seconds([gateway.pid])
         gateway_ms /= (options.rounds + 1) * (options.requests + options.alone + 2)
-        progress.step(f"peak: {PEAK_REQUESTS} small requests, {PEAK_CONCURRENCY} at a time")
-        small = small_questions(tokenizer, PEAK_REQUESTS)
-        peak = PEAK_REQUESTS / seconds_of(ways(PATIENCE_S)["gRPC"], small, PEAK_CONCURRENCY)
+        progress.step(f"peak: {options.small_requests} small requests, {PEAK_CONCURRENCY} at a time")
+        small = small_questions(tokenizer, options.small_requests)
+        peak = len(small) / seconds_of(ways(PATIENCE_S)["gRPC"], small, PEAK_CONCURRENCY)
         opened = open_rows(ways(DEADLINE_S), small, peak, options.seconds, progress)
     write_report(closed, opened, peak, gateway_ms)
 
