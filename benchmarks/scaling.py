@@ -105,11 +105,13 @@ def cpu_seconds_per_run(work: Callable[[], object], seconds: float, cpu_clock: C
     return cpu_s if wall_s >= seconds else timed(round(seconds / wall_s))[0]
 
 
-def long_ranker(repository: Path, parameters: dict[str, int], work: Path, progress: Progress) -> CpuRanker:
-    """Build the published model once more, for pairs of 8,192 tokens. Raises UnsupportedCheckpoint or ParityError."""
+def ranker_for(
+    max_pair_tokens: int, repository: Path, parameters: dict[str, int], work: Path, progress: Progress
+) -> CpuRanker:
+    """Build the published model for pairs of that length. Raises UnsupportedCheckpoint or ParityError."""
     record = read_build_record(repository / "ranker" / "1")
     precision = cast(Precision, record.precision)
-    make_model(record.source, work, precision=precision, max_pair_tokens=max(TOKENS), progress=progress)
+    make_model(record.source, work, precision=precision, max_pair_tokens=max_pair_tokens, progress=progress)
     return bare_ranker(work, parameters)
 
 
@@ -127,7 +129,7 @@ def run(lengths: Sequence[int], seconds: float) -> None:
     progress = Progress()
     parameters = settings_of(cpu_config(REPOSITORY))
     with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as work:
-        ranker = long_ranker(REPOSITORY, parameters, Path(work), progress)
+        ranker = ranker_for(max(lengths), REPOSITORY, parameters, Path(work), progress)
         by_tokens = tokens_rows(ranker, lengths, seconds, progress)
     padding = padding_rows(parameters, int(ranker.record.architecture["heads"]))
     write_csv("scaling_tokens", by_tokens)
