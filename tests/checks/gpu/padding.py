@@ -45,9 +45,7 @@ def by_request(requests: Sequence[Pairs], limit: int) -> list[list[int]]:
     batches: list[list[int]] = []
     start = 0
     for pairs in requests:
-        batches += [
-            [start + i for i in batch] for batch in padded_batches([len(pair) for pair in pairs], max_padded_tokens)
-        ]
+        batches += [[start + i for i in batch] for batch in padded_batches([len(pair) for pair in pairs], limit)]
         start += len(pairs)
     return batches
 
@@ -55,9 +53,7 @@ def by_request(requests: Sequence[Pairs], limit: int) -> list[list[int]]:
 def by_length(pairs: Pairs, limit: int) -> list[list[int]]:
     """Return batches of indexes into all pairs, shortest pairs first."""
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]))
-    return [
-        [order[place] for place in batch] for batch in padded_batches([len(pairs[i]) for i in order], max_padded_tokens)
-    ]
+    return [[order[place] for place in batch] for batch in padded_batches([len(pairs[i]) for i in order], limit)]
 
 
 def compare(requests: list[Pairs], peers: Peers, checkpoint: Path | None) -> list[Row]:
