@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
+from packrank_backend.deadlines import has_passed
+from packrank_backend.errors import InvalidRequest, expired_request
 from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs, check_packing, run_inputs
 
@@ -63,13 +66,28 @@ class CpuRanker:
         """Refuse a request whose tensors contradict each other: InvalidRequest(INVALID_PACKING)."""
         check_packing(packed, self._vocab_size, self.record.max_pair_tokens)
 
-    def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
-        """Score all requests together: FP32 [pairs] per request. Every request must have passed `check`."""
+    def logits(
+        self, requests: Sequence[PackedPairs], clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> list[NDArray[np.float32] | InvalidRequest]:
+        """Score all requests together: FP32 [pairs] per request. Every request must have passed `check`.
+
+        Before each run of the graph, requests whose deadline has passed are dropped: their pairs are not computed, and
+        InvalidRequest(DEADLINE_EXCEEDED) is their answer.
+        """
         input_ids = np.concatenate([request.input_ids for request in requests])
         seq_lens = np.concatenate([request.seq_lens for request in requests])
         ends = np.cumsum(seq_lens)
+        counts = [len(request.seq_lens) for request in requests]
+        owners = np.repeat(np.arange(len(requests)), counts)
+        wanted = np.ones(len(requests), np.bool_)
         logits = np.empty(len(seq_lens), np.float32)
         for run in length_sorted_runs(seq_lens, self._max_run_tokens, self._max_attention_weights):
+            now_ns = clock_ns()
+            wanted &= [not has_passed(request.deadline, now_ns) for request in requests]
+            run = run[wanted[owners[run]]]  # noqa: PLW2901 (the rest of the run)
+            if not run.size:
+                continue
             tokens = np.concatenate([input_ids[ends[pair] - seq_lens[pair] : ends[pair]] for pair in run])
             (logits[run],) = self._session.run(["logits"], run_inputs([PackedPairs(tokens, seq_lens[run])]))
-        return np.split(logits, np.cumsum([len(request.seq_lens) for request in requests])[:-1])
+        rows = np.split(logits, np.cumsum(counts)[:-1])
+        return [row if kept else expired_request() for row, kept in zip(rows, wanted, strict=True)]

@@ -35,6 +35,7 @@ class ErrorKind(Enum):
     INVALID_TRUNCATE = "invalid_truncate"
     INVALID_MAX_PASSAGE_TOKENS = "invalid_max_passage_tokens"
     INVALID_PACKING = "invalid_packing"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
 
 
 # The caller can fix every one of these, hence INVALID_ARGUMENT. NIM answers 422 to input over a limit.
@@ -50,7 +51,15 @@ REFUSALS = {
     ErrorKind.INVALID_TRUNCATE: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_MAX_PASSAGE_TOKENS: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_PACKING: Refusal("INVALID_ARGUMENT", 400),
+    # Triton's backend API has no DEADLINE_EXCEEDED. Its own queues answer UNAVAILABLE, too.
+    ErrorKind.DEADLINE_EXCEEDED: Refusal("UNAVAILABLE", 504),
 }
+
+
+def expired_request() -> InvalidRequest:
+    """Make the error of a request whose deadline has passed. It begins as Triton's own does."""
+    sentence = "Request timeout expired before the request was done; allow more time or send less."
+    return InvalidRequest(ErrorKind.DEADLINE_EXCEEDED, sentence)
 
 
 class InvalidRequest(Exception):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from packrank_backend.deadlines import NO_DEADLINE
 from packrank_backend.errors import ErrorKind, InvalidRequest
 from packrank_backend.pairs import Question
 from packrank_backend.request_texts import question_from_tensors
@@ -25,7 +26,9 @@ class NimRanking:
     token_count: NDArray[np.int32]
 
 
-def question_from_nim_tensors(query: NDArray[np.object_], passage: NDArray[np.object_], parameters: str) -> Question:
+def question_from_nim_tensors(
+    query: NDArray[np.object_], passage: NDArray[np.object_], parameters: str, deadline: int = NO_DEADLINE
+) -> Question:
     """Read a request: query BYTES [1, 1] or [N, 1], passage BYTES [N, 1], and Triton's request parameters as JSON.
 
     A request is one question, so all rows of the query must be equal.
@@ -40,7 +43,7 @@ def question_from_nim_tensors(query: NDArray[np.object_], passage: NDArray[np.ob
         raise InvalidRequest(ErrorKind.INVALID_BATCH, sentence, queries=rows, passages=passages)
     if len(set(queries.tolist())) > 1:
         raise InvalidRequest(ErrorKind.INVALID_BATCH, "the rows of query differ; send one request per query.")
-    return question_from_tensors(queries[:1].reshape(1, 1), passage.reshape(1, -1), parameters)
+    return question_from_tensors(queries[:1].reshape(1, 1), passage.reshape(1, -1), parameters, deadline)
 
 
 def nim_ranking(logits: NDArray[np.float32], token_counts: NDArray[np.int32]) -> NimRanking:

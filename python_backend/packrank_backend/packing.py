@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from packrank_backend.deadlines import NO_DEADLINE
 from packrank_backend.errors import ErrorKind, InvalidRequest
 
 Tensors = dict[str, NDArray[np.int32]]
@@ -19,10 +20,12 @@ class PackedPairs:
     """The pairs of one request.
 
     input_ids: INT32 [tokens], every pair's ids one after another; seq_lens: INT32 [pairs], their lengths.
+    `deadline`: a moment as `deadlines` defines it.
     """
 
     input_ids: NDArray[np.int32]
     seq_lens: NDArray[np.int32]
+    deadline: int = NO_DEADLINE
 
     @property
     def max_len(self) -> int:
@@ -32,10 +35,11 @@ class PackedPairs:
     def tensors(self) -> Tensors:
         """Name what the ranker receives: input_ids, seq_lens and max_len_carrier INT32 [max_len].
 
-        The carrier is zeros, and nobody reads them. Triton counts its elements over a merged batch and hands the
-        largest count to an engine as a shape (batch input BATCH_MAX_ELEMENT_COUNT_AS_SHAPE).
+        Every element of the carrier is the deadline; only the CPU ranker reads it. Triton counts the carrier's elements
+        over a merged batch and hands the largest count to an engine as a shape (batch input
+        BATCH_MAX_ELEMENT_COUNT_AS_SHAPE).
         """
-        carrier = np.zeros(self.max_len, np.int32)
+        carrier = np.full(self.max_len, self.deadline, np.int32)
         return {"input_ids": self.input_ids, "seq_lens": self.seq_lens, "max_len_carrier": carrier}
 
 
@@ -50,22 +54,25 @@ def run_inputs(requests: Sequence[PackedPairs]) -> Tensors:
     return inputs
 
 
-def pack(pairs: Sequence[Sequence[int] | NDArray[np.int32]]) -> PackedPairs:
+def pack(pairs: Sequence[Sequence[int] | NDArray[np.int32]], deadline: int = NO_DEADLINE) -> PackedPairs:
     """Lay at least one pair of token ids end to end."""
     seq_lens = np.fromiter(map(len, pairs), np.int32, len(pairs))
     input_ids = np.fromiter(chain.from_iterable(pairs), np.int32, int(seq_lens.sum()))
-    return PackedPairs(input_ids, seq_lens)
+    return PackedPairs(input_ids, seq_lens, deadline)
 
 
-def packed_from_tensors(input_ids: NDArray[np.int32], seq_lens: NDArray[np.int32]) -> PackedPairs:
-    """Read a ranker's request: input_ids INT32 [1, tokens], seq_lens INT32 [1, pairs].
+def packed_from_tensors(
+    input_ids: NDArray[np.int32], seq_lens: NDArray[np.int32], carrier: NDArray[np.int32] | None = None
+) -> PackedPairs:
+    """Read a ranker's request: input_ids INT32 [1, tokens], seq_lens INT32 [1, pairs], max_len_carrier INT32 [1, M].
 
     Raises InvalidRequest(INVALID_BATCH) when the first dimension is not 1: a request is one packed sequence of pairs.
     """
     if len(input_ids) != 1 or len(seq_lens) != 1:
         sentence = f"input_ids has batch dimension {len(input_ids)}, seq_lens {len(seq_lens)}; both must be 1."
         raise InvalidRequest(ErrorKind.INVALID_BATCH, sentence)
-    return PackedPairs(input_ids[0], seq_lens[0])
+    deadline = NO_DEADLINE if carrier is None or not carrier.size else int(carrier.flat[0])
+    return PackedPairs(input_ids[0], seq_lens[0], deadline)
 
 
 def check_packing(packed: PackedPairs, vocab_size: int, max_pair_tokens: int) -> None:

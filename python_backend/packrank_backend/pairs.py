@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from packrank_backend.errors import ErrorKind, InvalidRequest
+from packrank_backend.deadlines import NO_DEADLINE, has_passed
+from packrank_backend.errors import ErrorKind, InvalidRequest, expired_request
 from packrank_backend.prompt import pair_text
+from packrank_backend.safe_prefix import encode_beginning, is_enough, safe_prefix
 from packrank_backend.truncation import Truncate
+
+# Questions with no more text than this are tokenised together, the others one after another.
+ORDINARY_CHARACTERS = 32_768
+# Text between two looks at the limits and the deadline: twice what the longest valid request has in English.
+PIECE_CHARACTERS = 131_072
+# How far the tokens of a query may differ between two passages: a token can span the seam.
+SEAM_TOKENS = 8
 
 
 @dataclass(frozen=True)
 class Question:
     """One request: a query, its passages, and what to do with a pair over the limit.
 
-    `max_passage_tokens` cuts each passage first; None leaves the passages whole.
+    `max_passage_tokens` cuts each passage first; None leaves the passages whole. `deadline` is a
+    moment as `deadlines` defines it.
     """
 
     query: str
     passages: Sequence[str]
     truncate: Truncate = Truncate.NONE
     max_passage_tokens: int | None = None
+    deadline: int = NO_DEADLINE
 
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """The pairs of one question: their token ids, and their token counts before truncation."""
+    """The pairs of one question: their token ids, and their token counts before truncation.
+
+    For a text far over the limit that count is too low, because its end is not tokenised.
+    """
 
     ids: list[list[int]]
     untruncated_token_counts: list[int]
+    deadline: int = NO_DEADLINE
 
 
 @dataclass(frozen=True)
@@ -86,35 +102,110 @@ def check_question(question: Question, limits: PairLimits) -> None:
 
 
 def encode_questions(
-    tokenizer: Tokenizer, questions: Sequence[Question], limits: PairLimits
+    tokenizer: Tokenizer,
+    questions: Sequence[Question],
+    limits: PairLimits,
+    clock_ns: Callable[[], int] = time.monotonic_ns,
 ) -> list[EncodedPairs | InvalidRequest]:
     """Return the token ids of each question's pairs, in order; a refused question gets its error instead.
 
-    One call tokenises all questions, on every core. Each pair is tokenised as one text: ids of its parts would
-    differ where a token spans the seam.
+    Each pair is tokenised as one text: ids of its parts would differ where a token spans the seam. Of a long text only
+    the beginning is tokenised (`safe_prefix`). Ordinary questions are tokenised in one call, on every core. Large ones
+    come after them, piece by piece, and each piece is the last once the question is over a limit or its deadline.
     """
-    checked: list[Question | InvalidRequest] = []
-    for question in questions:
+    answers: dict[int, EncodedPairs | InvalidRequest] = {}
+    ordinary: list[int] = []
+    large: list[int] = []
+    for index, question in enumerate(questions):
         try:
             check_question(question, limits)
-            checked.append(question)
+            _check_deadline(question, clock_ns)
+            (ordinary if _characters(question) <= ORDINARY_CHARACTERS else large).append(index)
         except InvalidRequest as error:
-            checked.append(error)
-    accepted = [question for question in checked if isinstance(question, Question)]
-    texts = [pair_text(question.query, passage) for question in accepted for passage in question.passages]
+            answers[index] = error
+    texts = [pair_text(q.query, passage) for q in (questions[index] for index in ordinary) for passage in q.passages]
     encodings = iter(tokenizer.encode_batch_fast(texts))
-    answers: list[EncodedPairs | InvalidRequest] = []
-    for answer in checked:
-        if isinstance(answer, InvalidRequest):
-            answers.append(answer)
-            continue
-        whole = [next(encodings).ids for _ in answer.passages]
+    for index in ordinary:
+        whole = [next(encodings).ids for _ in questions[index].passages]
+        answers[index] = _answer(tokenizer, questions[index], whole, limits)
+    for index in large:
         try:
-            cut = _within_limits(tokenizer, answer, _passages_cut(tokenizer, answer, whole), limits)
-            answers.append(EncodedPairs(cut, [len(ids) for ids in whole]))
+            beginnings = _encode_large(tokenizer, questions[index], limits, clock_ns)
+            answers[index] = _answer(tokenizer, questions[index], beginnings, limits)
         except InvalidRequest as error:
-            answers.append(error)
-    return answers
+            answers[index] = error
+    return [answers[index] for index in range(len(questions))]
+
+
+def _characters(question: Question) -> int:
+    return len(question.passages) * len(question.query) + sum(map(len, question.passages))
+
+
+def _check_deadline(question: Question, clock_ns: Callable[[], int]) -> None:
+    if has_passed(question.deadline, clock_ns()):
+        raise expired_request()
+
+
+def _answer(
+    tokenizer: Tokenizer, question: Question, pairs: list[list[int]], limits: PairLimits
+) -> EncodedPairs | InvalidRequest:
+    try:
+        cut = _within_limits(tokenizer, question, _passages_cut(tokenizer, question, pairs), limits)
+    except InvalidRequest as error:
+        return error
+    return EncodedPairs(cut, [len(ids) for ids in pairs], question.deadline)
+
+
+def _encode_large(
+    tokenizer: Tokenizer, question: Question, limits: PairLimits, clock_ns: Callable[[], int]
+) -> list[list[int]]:
+    """Return the beginning of each pair, as long as the limits can use, and refuse the question as soon as possible."""
+    query_tokens = _check_query(tokenizer, question, limits)
+    needed = limits.max_pair_tokens
+    if question.max_passage_tokens is not None:
+        needed = min(needed, query_tokens + SEAM_TOKENS + question.max_passage_tokens)
+    beginnings: list[list[int]] = []
+    total = 0
+    texts = [pair_text(question.query, passage) for passage in question.passages]
+    for piece in _pieces([safe_prefix(text, needed) for text in texts]):
+        _check_deadline(question, clock_ns)
+        for encoding, prefix in zip(tokenizer.encode_batch_fast(piece), piece, strict=True):
+            text = texts[len(beginnings)]
+            ids = encoding.ids
+            beginnings.append(
+                ids if is_enough(ids, prefix, text, needed) else encode_beginning(tokenizer, text, needed)
+            )
+            if question.truncate is Truncate.NONE and question.max_passage_tokens is None:
+                _within_limits(tokenizer, question, beginnings[-1:], limits, first=len(beginnings) - 1)
+            total += min(len(beginnings[-1]), needed)
+        if total > limits.max_request_tokens + SEAM_TOKENS * len(beginnings):
+            raise _too_many_tokens(total, len(texts), limits)
+    return beginnings
+
+
+def _check_query(tokenizer: Tokenizer, question: Question, limits: PairLimits) -> int:
+    """Measure the query once, and refuse it where no passage could change that. Returns its tokens with the prompt."""
+    tokens = len(encode_beginning(tokenizer, pair_text(question.query, ""), limits.max_pair_tokens))
+    if tokens > limits.max_pair_tokens + SEAM_TOKENS:
+        raise _query_too_long(tokens, limits)
+    total = len(question.passages) * (tokens - SEAM_TOKENS)
+    if total > limits.max_request_tokens:
+        raise _too_many_tokens(total, len(question.passages), limits)
+    return tokens
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Cut a list of texts into lists of about `PIECE_CHARACTERS` each."""
+    piece: list[str] = []
+    characters = 0
+    for text in texts:
+        piece.append(text)
+        characters += len(text)
+        if characters >= PIECE_CHARACTERS:
+            yield piece
+            piece, characters = [], 0
+    if piece:
+        yield piece
 
 
 def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int]]) -> list[list[int]]:
@@ -130,21 +221,17 @@ def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int
 
 
 def _within_limits(
-    tokenizer: Tokenizer, question: Question, pairs: list[list[int]], limits: PairLimits
+    tokenizer: Tokenizer, question: Question, pairs: list[list[int]], limits: PairLimits, *, first: int = 0
 ) -> list[list[int]]:
+    """Cut the pairs to the limit, or refuse them; `first` is the index of the first pair's passage."""
     limit = limits.max_pair_tokens
-    for index, ids in enumerate(pairs):
-        if len(ids) <= limit:
+    room_is_known = False
+    for index, ids in enumerate(pairs, start=first):
+        if len(ids) <= limit or room_is_known:
             continue
         question_tokens = _question_tokens(tokenizer, question.query, question.passages[index])
         if question_tokens >= limit:
-            raise InvalidRequest(
-                ErrorKind.QUERY_TOO_LONG,
-                f"query takes {question_tokens} tokens with the prompt, which leaves no room for a passage; "
-                f"the limit for both together is {limit}. Shorten the query.",
-                tokens=question_tokens,
-                limit=limit,
-            )
+            raise _query_too_long(question_tokens, limits)
         if question.truncate is Truncate.NONE:
             raise InvalidRequest(
                 ErrorKind.PAIR_TOO_LONG,
@@ -154,17 +241,12 @@ def _within_limits(
                 tokens=len(ids),
                 limit=limit,
             )
+        # the query's tokens hardly differ from pair to pair
+        room_is_known = question_tokens + SEAM_TOKENS < limit
     cut = [ids[:limit] for ids in pairs]
     total = sum(map(len, cut))
     if total > limits.max_request_tokens:
-        raise InvalidRequest(
-            ErrorKind.TOO_MANY_TOKENS,
-            f"the request has {total} tokens in {len(cut)} pairs; the limit is {limits.max_request_tokens}. "
-            "Send fewer passages per request.",
-            tokens=total,
-            pairs=len(cut),
-            limit=limits.max_request_tokens,
-        )
+        raise _too_many_tokens(total, len(cut), limits)
     longest = max(map(len, cut))
     if len(cut) * longest > limits.max_request_padded_tokens:
         raise InvalidRequest(
@@ -178,8 +260,29 @@ def _within_limits(
     return cut
 
 
+def _query_too_long(tokens: int, limits: PairLimits) -> InvalidRequest:
+    return InvalidRequest(
+        ErrorKind.QUERY_TOO_LONG,
+        f"query takes {tokens} tokens with the prompt, which leaves no room for a passage; "
+        f"the limit for both together is {limits.max_pair_tokens}. Shorten the query.",
+        tokens=tokens,
+        limit=limits.max_pair_tokens,
+    )
+
+
+def _too_many_tokens(tokens: int, pairs: int, limits: PairLimits) -> InvalidRequest:
+    return InvalidRequest(
+        ErrorKind.TOO_MANY_TOKENS,
+        f"the request has {tokens} tokens in {pairs} pairs; the limit is {limits.max_request_tokens}. "
+        "Send fewer passages per request.",
+        tokens=tokens,
+        pairs=pairs,
+        limit=limits.max_request_tokens,
+    )
+
+
 def _question_tokens(tokenizer: Tokenizer, query: str, passage: str) -> int:
     """Count the tokens of prompt and query in a pair. A token that spans into the passage counts."""
     characters = len(pair_text(query, ""))
-    offsets = tokenizer.encode(pair_text(query, passage)).offsets
+    offsets = tokenizer.encode(pair_text(query, safe_prefix(passage, 0))).offsets
     return sum(start < characters for start, _ in offsets)

@@ -6,12 +6,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from packrank_backend.deadlines import NO_DEADLINE
 from packrank_backend.errors import ErrorKind, InvalidRequest
 from packrank_backend.pairs import Question
 from packrank_backend.truncation import max_passage_tokens_from_parameters, truncate_from_parameters
 
 
-def question_from_tensors(query: NDArray[Any], passages: NDArray[Any], parameters: str) -> Question:
+def question_from_tensors(
+    query: NDArray[Any], passages: NDArray[Any], parameters: str, deadline: int = NO_DEADLINE
+) -> Question:
     """Read a request: query BYTES [1, 1], passages BYTES [1, K], and Triton's request parameters as JSON.
 
     The first dimension must be 1: a request is one question, and Triton merges requests by itself.
@@ -28,6 +31,7 @@ def question_from_tensors(query: NDArray[Any], passages: NDArray[Any], parameter
         passages=[_text(value, f"passages[{index}]", passage=index) for index, value in enumerate(passages[0])],
         truncate=truncate_from_parameters(parameters),
         max_passage_tokens=max_passage_tokens_from_parameters(parameters),
+        deadline=deadline,
     )
 
 

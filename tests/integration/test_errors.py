@@ -35,6 +35,7 @@ ROWS: dict[ErrorKind, tuple[str, list[Any], dict[str, Any], str]] = {
     ),
     ErrorKind.INVALID_BATCH: ("tokenizer", [[[b"why?"], [b"how?"]], [[b"a"], [b"b"]]], {}, "has batch dimension 2"),
     ErrorKind.INVALID_PACKING: ("ranker", [[[1, 2, 3]], [[2, 2]], [[0, 0]]], {}, "seq_lens sum to 4"),
+    ErrorKind.DEADLINE_EXCEEDED: ("ranker", [[[1, 2, 3, 4]], [[2, 2]], [[1, 1]]], {}, "Request timeout expired"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The engines' queue policy, on the CPU ranker: requests that wait too long get an answer, and nothing hangs."""
+"""The ranker's queue policy: requests that wait too long get an answer, and nothing hangs."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +9,13 @@ from tritonclient.utils import InferenceServerException
 from packrank_server.tritonserver import TritonServer, free_ports
 from tests.support.raw_request import ask
 
-POLICY = "default_queue_policy { timeout_action: REJECT default_timeout_microseconds: 1 }"
-
 
 def test_requests_that_wait_too_long_are_refused_and_the_server_goes_on(repository: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(repository, tmp_path / "model_repository"))
     config = copy / "ranker" / "configs" / "cpu.pbtxt"
-    config.write_text(config.read_text().replace("dynamic_batching {", f"dynamic_batching {{ {POLICY}", 1))
+    default = "default_timeout_microseconds: 300000000"
+    assert default in config.read_text()
+    config.write_text(config.read_text().replace(default, "default_timeout_microseconds: 1"))
     with TritonServer(copy, ports=free_ports(), log=tmp_path / "log") as server:
 
         def outcome(_: int) -> str:

@@ -1,11 +1,13 @@
 """Triton's edge of NIM's request: calls the same code as the tokenizer."""
 
+import time
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import read_build_record, require_same_build
+from packrank_backend.deadlines import deadline_after
 from packrank_backend.errors import InvalidRequest
 from packrank_backend.nim_tensors import question_from_nim_tensors
 from packrank_backend.packing import pack
@@ -33,12 +35,15 @@ class TritonPythonModel:
     def _response(self, request):
         try:
             question = question_from_nim_tensors(
-                texts_from_tensor(request, "query"), texts_from_tensor(request, "passage"), request.parameters()
+                texts_from_tensor(request, "query"),
+                texts_from_tensor(request, "passage"),
+                request.parameters(),
+                deadline_after(request.timeout(), time.monotonic_ns()),
             )
         except InvalidRequest as error:
             return error_response(error)
         (answer,) = encode_questions(self.tokenizer, [question], self.limits)
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
-        tensors = pack(answer.ids).tensors()
+        tensors = pack(answer.ids, answer.deadline).tensors()
         return pb_utils.InferenceResponse([tensor_from_array(name, rows[None]) for name, rows in tensors.items()])

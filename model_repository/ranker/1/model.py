@@ -33,18 +33,18 @@ class TritonPythonModel:
         checked = [self._packed(request) for request in requests]
         accepted = [packed for packed in checked if not isinstance(packed, InvalidRequest)]
         scored = iter(self.ranker.logits(accepted) if accepted else [])
+        answers = [packed if isinstance(packed, InvalidRequest) else next(scored) for packed in checked]
         return [
             error_response(answer)
             if isinstance(answer, InvalidRequest)
-            else pb_utils.InferenceResponse([tensor_from_array("logits", next(scored)[None])])
-            for answer in checked
+            else pb_utils.InferenceResponse([tensor_from_array("logits", answer[None])])
+            for answer in answers
         ]
 
     def _packed(self, request):
         try:
-            packed = packed_from_tensors(
-                array_from_tensor(request, "input_ids"), array_from_tensor(request, "seq_lens")
-            )
+            names = ("input_ids", "seq_lens", "max_len_carrier")
+            packed = packed_from_tensors(*(array_from_tensor(request, name) for name in names))
             self.ranker.check(packed)
         except InvalidRequest as error:
             return error

@@ -8,6 +8,7 @@ import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import read_build_record, require_same_build
+from packrank_backend.deadlines import deadline_after
 from packrank_backend.errors import InvalidRequest
 from packrank_backend.packing import pack
 from packrank_backend.pairs import encode_questions, limits_from_config
@@ -34,7 +35,7 @@ class TritonPythonModel:
     def execute(self, requests):
         """Tokenise all merged requests together; a refused request leaves the others alone."""
         began_ns = time.monotonic_ns()
-        questions = [self._question(request) for request in requests]
+        questions = [self._question(request, began_ns) for request in requests]
         accepted = [question for question in questions if not isinstance(question, InvalidRequest)]
         encoded = iter(encode_questions(self.tokenizer, accepted, self.limits))
         answers = [q if isinstance(q, InvalidRequest) else next(encoded) for q in questions]
@@ -42,10 +43,13 @@ class TritonPythonModel:
         return [self._response(answer, tokenised_ns) for answer in answers]
 
     @staticmethod
-    def _question(request):
+    def _question(request, began_ns):
         try:
             return question_from_tensors(
-                texts_from_tensor(request, "query"), texts_from_tensor(request, "passages"), request.parameters()
+                texts_from_tensor(request, "query"),
+                texts_from_tensor(request, "passages"),
+                request.parameters(),
+                deadline_after(request.timeout(), began_ns),
             )
         except InvalidRequest as error:
             return error
@@ -55,7 +59,7 @@ class TritonPythonModel:
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
         tensors = {
-            **pack(answer.ids).tensors(),
+            **pack(answer.ids, answer.deadline).tensors(),
             "untruncated_token_counts": np.array(answer.untruncated_token_counts, np.int32),
             "tokenised_ns": tokenised_ns,
         }

@@ -14,5 +14,6 @@ _CONSTANTS = {"INVALID_ARGUMENT": "INVALID_ARG"}
 
 def error_response(error: InvalidRequest) -> Any:
     """Build the response of one refused request: its line on the wire, and its gRPC code in the error table."""
-    code = getattr(pb_utils.TritonError, _CONSTANTS[REFUSALS[error.kind].grpc_code])
+    grpc_code = REFUSALS[error.kind].grpc_code
+    code = getattr(pb_utils.TritonError, _CONSTANTS.get(grpc_code, grpc_code))
     return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(str(error), code))
