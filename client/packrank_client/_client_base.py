@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from packrank_client._chunks import Chunk
 from packrank_client._grpc_status import error_from_status, status_code
 from packrank_client._limits import Limits, limits_from_config
-from packrank_client._rerank_call import RerankCall
+from packrank_client._rerank_call import Dispatch, RerankCall
 from packrank_client._round_robin import RoundRobin
 from packrank_client._tensors import request_inputs
 from packrank_client._tls import TLS, channel_credentials
@@ -127,6 +127,13 @@ class ClientBase(Generic[Connection]):
             max_chunk_tokens=max_chunk_tokens,
             awaits_return=self._await_return and self._was_answered,
         )
+
+    def _failed(self, call: RerankCall, dispatch: Dispatch, status: str | None, message: str | None) -> None:
+        """Hand a failure to the call, unless this client was closed: then there is nowhere to try again."""
+        if self._closed:
+            endpoint = self._endpoints[dispatch.endpoint]
+            raise error_from_status(status_code(status), message or "", endpoint=endpoint)
+        call.failed(dispatch, status, message)
 
     def _finish(self, call: RerankCall) -> list[RerankResult]:
         self._limits = call.limits

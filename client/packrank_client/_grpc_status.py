@@ -31,6 +31,8 @@ _ERRORS: dict[str, tuple[type[RerankError], str]] = {
 }
 # Triton's answer to a request whose parameter `timeout` ran out in a queue, and the ranker's own.
 REQUEST_EXPIRED = "Request timeout expired"
+# Triton's answer while it stops, and its models are unloaded already.
+_STOPPING = "has no available versions"
 _FAULT = (ServerFault, "{endpoint} failed with {code}: {message}")
 
 # Only these codes can carry a refusal: the server's code sends INVALID_ARGUMENT, and an ensemble may lose it.
@@ -52,5 +54,9 @@ def error_from_status(code: str, message: str, *, endpoint: str, chunk: Sequence
     refusal = parse_refusal(message) if code in _CODES_OF_REFUSALS else None
     if refusal:
         return error_from_refusal(refusal, chunk)
-    error_class, sentence = _ERRORS.get("DEADLINE_EXCEEDED" if REQUEST_EXPIRED in message else code, _FAULT)
+    if REQUEST_EXPIRED in message:
+        code = "DEADLINE_EXCEEDED"
+    elif code == "NOT_FOUND" and _STOPPING in message:
+        code = "UNAVAILABLE"
+    error_class, sentence = _ERRORS.get(code, _FAULT)
     return error_class(sentence.format(endpoint=endpoint, code=code, message=message.strip() or "no message"))

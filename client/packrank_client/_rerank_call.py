@@ -114,7 +114,7 @@ class RerankCall:
             if len(self._unavailable) < len(self._round_robin.endpoints) or self._pause():
                 self._waiting.appendleft(chunk)
                 return
-            if len(self._unavailable) > 1:
+            if len(self._unavailable) > 1 and isinstance(error, ServerUnavailable):
                 everyone = ", ".join(self._round_robin.endpoints)
                 raise ServerUnavailable(f"none of {everyone} is available; the last answer: {error}")
         if isinstance(error, InvalidRequest) and error.kind in SPLITTABLE_KINDS and chunk and len(chunk) > 1:

@@ -88,9 +88,9 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
                         if dispatch.chunk is not None:
                             on_answer(answer)
                     except InferenceServerException as error:
-                        call.failed(dispatch, error.status(), error.message())
+                        self._failed(call, dispatch, error.status(), error.message())
                     except asyncio.CancelledError:  # the channel was closed by another task
-                        call.failed(dispatch, "StatusCode.CANCELLED", "the client was closed")
+                        self._failed(call, dispatch, "StatusCode.CANCELLED", "the client was closed")
         finally:
             for task in outstanding:
                 task.cancel()

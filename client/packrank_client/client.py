@@ -134,7 +134,7 @@ class RerankClient(ClientBase[_Connection]):
                 if reply.error is None:
                     call.answered(reply.dispatch, reply.answer)
                 else:
-                    call.failed(reply.dispatch, reply.error.status(), reply.error.message())
+                    self._failed(call, reply.dispatch, reply.error.status(), reply.error.message())
         finally:
             for start in outstanding.values():
                 start.add_done_callback(_cancel)

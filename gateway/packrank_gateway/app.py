@@ -18,6 +18,7 @@ from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.dialects.validation_errors import error_from_validation
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.middleware.api_keys import ApiKeys, read_keys
+from packrank_gateway.middleware.head_requests import HeadRequests
 from packrank_gateway.middleware.observability import Observability
 from packrank_gateway.middleware.request_body import RequestBody
 from packrank_gateway.pages import api_docs, page
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         timeout_s=settings.timeout_s,
         max_timeout_s=settings.max_timeout_s,
     )
+    app.add_middleware(HeadRequests)
     if settings.api_keys_file is not None:
         app.add_middleware(ApiKeys, keys=read_keys(settings.api_keys_file))
     if settings.cors_origins:

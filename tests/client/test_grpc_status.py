@@ -64,6 +64,16 @@ def test_an_unnamed_refusal_is_still_the_callers() -> None:
     assert (error.kind, error.facts) == ("invalid_argument", {})
 
 
+def test_what_a_stopping_server_answers_is_no_fault() -> None:
+    message = "Request for unknown model: 'reranker' has no available versions"
+    assert isinstance(error_from_status("NOT_FOUND", message, endpoint="host:8001"), ServerUnavailable)
+
+
+def test_what_expired_in_a_queue_is_a_deadline() -> None:
+    message = "in ensemble 'reranker', Request timeout expired"
+    assert isinstance(error_from_status("UNAVAILABLE", message, endpoint="host:8001"), DeadlineExceeded)
+
+
 def test_status_code() -> None:
     assert status_code("StatusCode.UNAVAILABLE") == "UNAVAILABLE"
     assert status_code(None) == "UNKNOWN"

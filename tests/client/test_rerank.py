@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,31 @@ def test_a_missing_certificate(make_client: MakeClient) -> None:
 def test_a_key_without_its_certificate() -> None:
     with pytest.raises(ValueError, match="belong together"):
         TLS(private_key="client.key")
+
+
+def test_a_call_waits_for_a_server_that_answered_before_and_is_gone(make_client: MakeClient) -> None:
+    with ExitStack() as first_life:
+        mortal = first_life.enter_context(scripted_server())
+        client = make_client(mortal.address, timeout_s=60)
+        client.rerank("q", ["a"])
+        first_life.close()
+        back = threading.Event()
+
+        def come_back() -> None:
+            with scripted_server(port=int(mortal.address.rpartition(":")[2])):
+                assert back.wait(60)
+
+        server = threading.Timer(1, come_back)
+        server.start()
+        try:
+            check(client.rerank("q", ["b"]), "q", ["b"])
+        finally:
+            back.set()
+            server.join()
+
+
+def test_a_server_that_never_answered_is_not_waited_for(make_client: MakeClient) -> None:
+    with scripted_server() as gone:
+        address = gone.address
+    with pytest.raises(ServerUnavailable):
+        make_client(address, timeout_s=300).rerank("q", ["a"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrank_client import InvalidRequest, ServerFault, ServerUnavailable
+from packrank_client import DeadlineExceeded, InvalidRequest, ServerFault, ServerUnavailable
 from packrank_client._limits import Limits
 from packrank_client._rerank_call import Dispatch, RerankCall
 from packrank_client._round_robin import RoundRobin
@@ -45,15 +46,27 @@ def call_of(
     *,
     endpoints: tuple[str, ...] = ("a:1",),
     max_concurrent_chunks: int = 8,
+    max_chunk_tokens: int | None = None,
+    awaits_return: bool = False,
+    timeout_s: float = 60,
 ) -> RerankCall:
     return RerankCall(
         question_from_arguments("q", passages),
-        Deadline(60),
+        Deadline(timeout_s),
         RoundRobin(endpoints),
         limits=limits,
         read_limits=lambda limits: limits,
         max_concurrent_chunks=max_concurrent_chunks,
+        max_chunk_tokens=max_chunk_tokens,
+        awaits_return=awaits_return,
     )
+
+
+def test_chunks_can_be_smaller_than_the_server_allows() -> None:
+    call = call_of(["x" * 300] * 4, Limits(9, 999), max_chunk_tokens=250)
+    dispatches = list(call.next_dispatches())
+    assert [call.tokens_of(dispatch) for dispatch in dispatches] == [220, 220]
+    assert call.limits == Limits(9, 999), "the client keeps the server's own limits"
 
 
 @given(
@@ -125,6 +138,58 @@ def test_only_unavailable_is_tried_elsewhere() -> None:
     (dispatch,) = call.next_dispatches()
     with pytest.raises(ServerFault):
         call.failed(dispatch, "StatusCode.INTERNAL", "broken")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("StatusCode.NOT_FOUND", "Request for unknown model: 'reranker' has no available versions"),
+        ("StatusCode.NOT_FOUND", "Request for unknown model: 'reranker' is not found"),
+        ("StatusCode.CANCELLED", "the server stops"),
+        (UNAVAILABLE, "Socket closed"),
+    ],
+)
+def test_a_stopping_server_means_elsewhere(status: str, message: str) -> None:
+    call = call_of(["a"], Limits(9, 999), endpoints=("a:1", "b:1"))
+    (first,) = call.next_dispatches()
+    call.failed(first, status, message)
+    (second,) = call.next_dispatches()
+    assert (first.endpoint, second.endpoint) == (0, 1)
+    call.answered(second, answer(second))
+    assert call.done
+
+
+def test_work_that_expired_in_the_queue_is_not_tried_elsewhere() -> None:
+    call = call_of(["a"], Limits(9, 999), endpoints=("a:1", "b:1"))
+    (dispatch,) = call.next_dispatches()
+    with pytest.raises(DeadlineExceeded):
+        call.failed(dispatch, UNAVAILABLE, "in ensemble 'reranker', Request timeout expired")
+
+
+def test_with_all_endpoints_down_the_call_pauses_and_tries_all_again() -> None:
+    call = call_of(["a"], Limits(9, 999), endpoints=("a:1", "b:1"), awaits_return=True)
+    tried = []
+    for _ in range(3):
+        for _ in range(2):
+            (dispatch,) = call.next_dispatches()
+            tried.append(dispatch.endpoint)
+            call.failed(dispatch, UNAVAILABLE, "gone")
+        assert call.pause_s > 0
+        assert not list(call.next_dispatches()), "nothing is sent during the pause"
+        assert not call.done
+        while call.pause_s:
+            signal.sigtimedwait([], call.pause_s)
+    (dispatch,) = call.next_dispatches()
+    call.answered(dispatch, answer(dispatch))
+    assert sorted(tried) == [0, 0, 0, 1, 1, 1]
+    assert call.done
+
+
+def test_a_pause_beyond_the_deadline_is_an_error_at_once() -> None:
+    call = call_of(["a"], Limits(9, 999), awaits_return=True, timeout_s=0.02)
+    (dispatch,) = call.next_dispatches()
+    with pytest.raises(ServerUnavailable, match="gone"):
+        call.failed(dispatch, UNAVAILABLE, "gone")
 
 
 @pytest.mark.parametrize("kind", ["too_many_tokens", "too_many_passages"])

@@ -62,6 +62,7 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
     logits: list[list[float]] | None = None  # in place of the right answer
     seen: list[SeenRequest] = field(default_factory=list)
     lookups: int = 0
+    scored: int = 0  # what its statistics say
     cancelled: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     address: str = ""
 
@@ -82,6 +83,12 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         response = service_pb2.ModelConfigResponse()
         for name, value in (limits if self.parameters is None else self.parameters).items():
             response.config.parameters[name].string_value = str(value)
+        return response
+
+    def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        response = service_pb2.ModelStatisticsResponse()
+        model = response.model_stats.add(name="ranker", version="1")
+        model.inference_stats.success.count = self.scored
         return response
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
