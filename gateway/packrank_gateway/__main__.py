@@ -8,6 +8,7 @@ import sys
 import uvicorn
 
 from packrank_gateway.app import create_app
+from packrank_gateway.http_protocol import BoundedProtocol
 from packrank_gateway.settings import SettingsError, settings_from
 from packrank_gateway.telemetry.json_log import configure_logging
 from packrank_gateway.telemetry.tracing import name_service
@@ -31,7 +32,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         log_config=None,
         access_log=False,

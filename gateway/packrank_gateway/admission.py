@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from packrank_gateway.errors import GatewayError
 
 # Share of the remaining time. The rest covers what the estimate cannot know, such as merged requests that end together.
 WAIT_SHARE = 0.8
+# Share of the body bytes that one caller may hold, so that the others find room. One body always fits.
+BODY_SHARE = 0.5
 
 
 @dataclass
@@ -30,8 +33,10 @@ class Admission:
     its models overflows.
     """
 
-    def __init__(self, limit: Load) -> None:
+    def __init__(self, limit: Load, *, max_body_bytes: int = 0) -> None:
         self.limit = limit
+        self._caller_body_bytes = max(max_body_bytes, int(BODY_SHARE * limit.body_bytes))
+        self._body_bytes: Counter[str] = Counter()
         self.pending = Load()
         self.capacity = Capacity()
 
@@ -69,15 +74,23 @@ class Admission:
             if answered:
                 self.capacity.answered(tokens, self.pending.tokens)
 
-    def take_body_bytes(self, count: int) -> None:
-        """Count bytes that have arrived. Raises GatewayError(overloaded) if there is no room for them."""
-        if self.pending.body_bytes + count > self.limit.body_bytes:
+    def take_body_bytes(self, count: int, caller: str = "") -> None:
+        """Count bytes that have arrived from a caller.
+
+        Raises GatewayError(overloaded) if there is no room for them, or if the caller would hold more than its share.
+        """
+        of_caller = self._body_bytes[caller] + count
+        if self.pending.body_bytes + count > self.limit.body_bytes or (caller and of_caller > self._caller_body_bytes):
             raise overloaded()
         self.pending.body_bytes += count
+        self._body_bytes[caller] = of_caller
 
-    def free_body_bytes(self, count: int) -> None:
+    def free_body_bytes(self, count: int, caller: str = "") -> None:
         """Stop counting bytes that are no longer in memory."""
         self.pending.body_bytes -= count
+        self._body_bytes[caller] -= count
+        if not self._body_bytes[caller]:
+            del self._body_bytes[caller]
 
 
 def overloaded() -> GatewayError:

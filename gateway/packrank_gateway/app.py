@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         RequestBody,
         admission=services.admission,
         max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
         timeout_s=settings.timeout_s,
         max_timeout_s=settings.max_timeout_s,
     )

@@ -19,6 +19,8 @@ from packrank_gateway.telemetry.tracing import triton_call
 
 log = logging.getLogger(__name__)
 
+# Bytes that cost about as much as scoring a token does on a CPU.
+BYTES_PER_WORK_TOKEN = 2048
 # the order of the ensemble's tensor `stage_times_us`
 STAGES = ("tokenise", "rank")
 
@@ -81,7 +83,9 @@ class Reranker:
             if self._max_pair_tokens is not None:
                 tokens = [min(count, self._max_pair_tokens) for count in tokens]
             remaining_s = record.deadline.remaining_s()
-            place = self._admission.place(pairs=len(passages), tokens=sum(tokens), remaining_s=remaining_s)
+            # a text far over the limit costs reading and copying, though most of it is not scored
+            work = sum(tokens) + sum(map(len, question.passages)) // BYTES_PER_WORK_TOKEN
+            place = self._admission.place(pairs=len(passages), tokens=work, remaining_s=remaining_s)
             with place, record.stage("rerank"):
                 results = await self._client.rerank_question(
                     question,

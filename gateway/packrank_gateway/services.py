@@ -28,6 +28,7 @@ _LIMITS = (
     "max_pending_tokens",
     "max_pending_body_bytes",
     "max_running_tokens",
+    "body_timeout_s",
     "timeout_s",
     "max_timeout_s",
 )
@@ -45,7 +46,8 @@ class Services:
         self.client = AsyncRerankClient(settings.triton, await_return=False)
         self.servers = [ModelServer(endpoint, settings.max_running_tokens) for endpoint in settings.triton]
         self.admission = Admission(
-            Load(settings.max_pending_pairs, settings.max_pending_tokens, settings.max_pending_body_bytes)
+            Load(settings.max_pending_pairs, settings.max_pending_tokens, settings.max_pending_body_bytes),
+            max_body_bytes=settings.max_body_bytes,
         )
         self.reranker = Reranker(self.client, self.admission, self.servers, max_pair_tokens=self.facts.max_pair_tokens)
         self.readiness = Readiness(self.servers)

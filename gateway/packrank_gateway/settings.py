@@ -18,6 +18,10 @@ VARIABLE_PREFIX = "PACKRANK_"
 MIB = 1 << 20
 
 
+# The longest list that is read from a body at all.
+MAX_ITEMS = 100_000
+
+
 class SettingsError(Exception):
     """Settings that cannot work; the message says which and what to change."""
 
@@ -56,8 +60,10 @@ class Settings(BaseSettings):
     model_directory: OptionalPath = Field(
         default=None, description="version directory of a built model, tokenizer/1; /info and the page show its facts"
     )
-    max_passages: int = Field(default=512, ge=1, description="passages per request: NIM and TEI")
-    max_documents: int = Field(default=1000, ge=1, description="documents per request: Cohere, Jina, vLLM and infinity")
+    max_passages: int = Field(default=512, ge=1, le=MAX_ITEMS, description="passages per request: NIM and TEI")
+    max_documents: int = Field(
+        default=1000, ge=1, le=MAX_ITEMS, description="documents per request: Cohere, Jina, vLLM and infinity"
+    )
     max_body_bytes: int = Field(default=32 * MIB, ge=1, description="size of one request")
     max_pending_pairs: int = Field(
         default=20_000, ge=1, description="pairs of all pending requests; more are refused at once"
@@ -73,6 +79,9 @@ class Settings(BaseSettings):
         ge=1,
         description="estimated tokens at one model server at a time, the others wait here; by default what its "
         "ranker's batch limit asks for",
+    )
+    body_timeout_s: float = Field(
+        default=30.0, ge=1, allow_inf_nan=False, description="time for the body of a request, whatever its deadline"
     )
     timeout_s: float = Field(
         default=30.0,

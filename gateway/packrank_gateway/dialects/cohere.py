@@ -44,9 +44,9 @@ class CohereRequest(BaseModel):
 class CohereV1Request(CohereRequest):
     """The request of v1, and Jina's."""
 
-    rank_fields: Annotated[list[str] | None, Field(min_length=1, description="fields of document objects to score")] = (
-        None
-    )
+    rank_fields: Annotated[
+        list[str] | None, Field(min_length=1, max_length=100, description="fields of document objects to score")
+    ] = None
 
 
 class CohereResult(BaseModel):

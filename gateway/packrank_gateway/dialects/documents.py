@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from packrank_gateway.dialects.list_limits import LIST_LIMITS
 from packrank_gateway.errors import GatewayError
 
 
@@ -19,7 +20,7 @@ class DocumentObject(BaseModel):
 
 
 Document: TypeAlias = str | DocumentObject
-Documents: TypeAlias = Annotated[list[Document], Field(json_schema_extra={"minItems": 1})]
+Documents: TypeAlias = Annotated[list[Document], *LIST_LIMITS]
 
 
 def document_texts(documents: Sequence[Document], rank_fields: Sequence[str] | None = None) -> list[str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.dialects.list_limits import LIST_LIMITS
 from packrank_gateway.services import services_of
 from packrank_gateway.telemetry.request_record import record_of
 
@@ -28,7 +29,7 @@ class InfinityRequest(BaseModel):
 
     model: str | None = None
     query: str
-    documents: Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
+    documents: Annotated[list[str], *LIST_LIMITS]
     return_documents: Annotated[bool, Field(description="return each document in its result")] = False
     raw_scores: Annotated[bool, Field(description="return logits instead of their sigmoid")] = False
     top_n: Annotated[int | None, Field(ge=1, description="how many of the best to return; default: all")] = None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.dialects.list_limits import LIST_LIMITS
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
 from packrank_gateway.telemetry.request_record import record_of
@@ -32,7 +33,7 @@ class NimRequest(BaseModel):
 
     model: str | None = None
     query: NimText
-    passages: Annotated[list[NimText], Field(json_schema_extra={"minItems": 1})]
+    passages: Annotated[list[NimText], *LIST_LIMITS]
     truncate: Annotated[
         Literal["NONE", "END"],
         Field(description="a pair over the model's limit: NONE refuses the request, END cuts the passage's tail"),

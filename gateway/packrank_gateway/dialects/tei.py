@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field, RootModel
 
 from packrank_gateway.dialects.answer_parts import Truncated, json_response
+from packrank_gateway.dialects.list_limits import LIST_LIMITS
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
 from packrank_gateway.telemetry.request_record import record_of
@@ -24,7 +25,7 @@ class TeiRequest(BaseModel):
     """One query and its texts."""
 
     query: str
-    texts: Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
+    texts: Annotated[list[str], *LIST_LIMITS]
     raw_scores: Annotated[bool, Field(description="return logits instead of their sigmoid")] = False
     return_text: Annotated[bool, Field(description="return each text in its result")] = False
     truncate: Annotated[

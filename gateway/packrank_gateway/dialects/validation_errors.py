@@ -21,6 +21,10 @@ def error_from_validation(problems: Sequence[Mapping[str, Any]]) -> GatewayError
         return GatewayError("malformed_json", f"the body is not JSON ({detail}); send a JSON object.")
     kind = "invalid_utf8" if problem["type"] == "string_unicode" else "invalid_field"
     place = [part for part in problem["loc"] if part not in _NO_FIELDS]
+    if problem["type"] == "too_long" and place and place[-1] in _PASSAGES:
+        limit = problem["ctx"]["max_length"]
+        sentence = f"the request has more than {limit} passages. Split it into several requests."
+        return GatewayError("too_many_passages", sentence, facts={"limit": limit})
     more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
     reason = "required, and missing" if problem["type"] == "missing" else problem["msg"][:300]
     sentence = f"{_field(place)}: {reason}{more}. GET /docs shows every field."

@@ -11,6 +11,7 @@ from packrank_client.deadline import Deadline
 from packrank_gateway.admission import Admission
 from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.errors import GatewayError
+from packrank_gateway.middleware.json_values import check_value_count
 from packrank_gateway.telemetry.request_record import RequestRecord, record_of
 
 TIMEOUT_HEADER = b"x-request-timeout-s"
@@ -29,11 +30,19 @@ class RequestBody:
     """
 
     def __init__(
-        self, app: ASGIApp, admission: Admission, *, max_body_bytes: int, timeout_s: float, max_timeout_s: float
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        *,
+        max_body_bytes: int,
+        body_timeout_s: float,
+        timeout_s: float,
+        max_timeout_s: float,
     ) -> None:
         self._app = app
         self._admission = admission
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
         self._timeout_s = timeout_s
         self._max_timeout_s = max_timeout_s
 
@@ -49,7 +58,8 @@ class RequestBody:
             self._check_headers(headers)
             record.deadline = self._deadline(headers)
             with record.stage("receive"):
-                await self._read(receive, record.deadline, body)
+                await self._read(receive, record, body)
+            await check_value_count(body)
             await self._answer(scope, receive, send, bytes(body))
         except GatewayError as error:
             record.error_kind = error.kind
@@ -57,7 +67,7 @@ class RequestBody:
         except ClientGone:
             _note_gone(record)
         finally:
-            self._admission.free_body_bytes(len(body))
+            self._admission.free_body_bytes(len(body), record.caller)
 
     def _check_headers(self, headers: dict[bytes, bytes]) -> None:
         announced = headers.get(b"content-length", b"")
@@ -82,10 +92,10 @@ class RequestBody:
             raise GatewayError("invalid_timeout", sentence)
         return Deadline(timeout_s)
 
-    async def _read(self, receive: Receive, deadline: Deadline, body: bytearray) -> None:
+    async def _read(self, receive: Receive, record: RequestRecord, body: bytearray) -> None:
         """Append the bytes that arrive to `body`, and count each of them at once."""
         try:
-            async with asyncio.timeout(deadline.remaining_s()):
+            async with asyncio.timeout(min(_remaining_s(record), self._body_timeout_s)):
                 more = True
                 while more:
                     message = await receive()
@@ -94,11 +104,11 @@ class RequestBody:
                     part = message.get("body", b"")
                     if len(body) + len(part) > self._max_body_bytes:
                         raise self._too_large()
-                    self._admission.take_body_bytes(len(part))
+                    self._admission.take_body_bytes(len(part), record.caller)
                     body += part
                     more = message.get("more_body", False)
         except (TimeoutError, RerankError):
-            sentence = "the request's body did not arrive before its deadline; send it faster or allow more time."
+            sentence = f"the body did not arrive within the deadline or {self._body_timeout_s:g} s; send it faster."
             raise GatewayError("body_timeout", sentence) from None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
@@ -129,6 +139,12 @@ async def _disconnection(receive: Receive) -> Message:
     while (message := await receive())["type"] != "http.disconnect":
         pass
     return message
+
+
+def _remaining_s(record: RequestRecord) -> float:
+    if record.deadline is None:
+        raise AssertionError("a request without a deadline")
+    return record.deadline.remaining_s()
 
 
 def _note_gone(record: RequestRecord) -> None:
