@@ -108,7 +108,10 @@ class RequestBody:
                     body += part
                     more = message.get("more_body", False)
         except (TimeoutError, RerankError):
-            sentence = f"the body did not arrive within the deadline or {self._body_timeout_s:g} s; send it faster."
+            sentence = (
+                f"the request's body did not arrive before its deadline, or within {self._body_timeout_s:g} s; "
+                "send it faster or allow more time."
+            )
             raise GatewayError("body_timeout", sentence) from None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
