@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bare_ranker import bare_ranker
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, ROOT
 from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
 from benchmarks.settings import cpu_config, settings_of

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from benchmarks.command import BenchmarkError, exit_code
+from benchmarks.errors import BenchmarkError, exit_code
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import (
     CONTESTANTS,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT, running_http_server, running_server, stopped_at_the_end
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text

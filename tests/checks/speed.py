@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import CONTESTANTS, DEFAULT_BATCH_SIZE
 from benchmarks.peers.mixes import MIXES, questions_of

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from benchmarks import results
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import CONTESTANTS, Contestant, Settings

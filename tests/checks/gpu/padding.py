@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT
 from benchmarks.results import Row
 from packrank_build.tensorrt.padded_engine import padded_batches
