@@ -1,8 +1,8 @@
 """`make bench-peers`: packrank against other servers and libraries, on the same weights and pairs.
 
-`prepare` builds what the contestants load, under .cache/peers. `measure` tries each contestant's settings once, then
-measures all of them with their best settings: every round runs each contestant once, so ratios belong to one minute
-of one machine. It writes benchmarks/results/peers-<mix>.md and .csv.
+`prepare` builds what the contestants load, under .cache/peers. `measure` tries each contestant's settings once and
+keeps the best. Then every round runs each contestant once, so that its ratios belong to the same minutes. It writes
+benchmarks/results/peers-<mix>.md and .csv.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def measure(mix: Mix, names: Sequence[str], rounds: int) -> None:
 def one_round(
     ready: dict[str, Contest], questions: Sequence[Question], tokens: int, first: int, progress: Progress
 ) -> Round:
-    """Run each contestant once, starting with another one in each round; leave out who computes another model."""
+    """Run each contestant once, starting with another one in each round; leave out those that compute another model."""
     names = list(ready)
     start = first % len(names)
     scored: dict[str, Scored] = {name: ready[name](questions) for name in names[start:] + names[:start]}

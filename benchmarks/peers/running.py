@@ -27,7 +27,7 @@ from packrank_client import RerankClient
 REQUEST_TIMEOUT_S = 600.0
 # The same model in another precision correlates above this; another pooling, prompt or direction is far below.
 LEAST_CORRELATION = 0.98
-# Every file is local, so nobody needs a hub; and nobody reports usage.
+# Every file is local, so no peer needs a hub. None reports usage.
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",

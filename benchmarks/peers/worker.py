@@ -24,7 +24,7 @@ Score = Callable[[list[Sequence[str]]], list[float]]
 TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 # OpenVINO rounds the fp32 graph to bf16 itself; the int8 graph leaves the rest in fp32
 OPENVINO_GRAPHS = {"fp32": ("model.onnx", "f32"), "bf16": ("model.onnx", "bf16"), "int8": ("int8.xml", "f32")}
-MAX_RUN_CELLS = 1 << 23  # pairs × longest²: 512 MiB of attention weights with 16 heads in fp32
+MAX_ATTENTION_WEIGHTS = 1 << 23  # per head, pairs × longest²: 512 MiB with 16 heads in fp32
 
 
 def packed(source: Path, _precision: str, batch: int) -> Score:
@@ -62,7 +62,7 @@ def openvino(source: Path, precision: str, batch: int) -> Score:
     def score(pairs: list[Sequence[str]]) -> list[float]:
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(["".join(pair) for pair in pairs])]
         logits = np.empty(len(ids), np.float32)
-        for run in length_sorted_runs(np.array([len(pair) for pair in ids]), batch, MAX_RUN_CELLS):
+        for run in length_sorted_runs(np.array([len(pair) for pair in ids]), batch, MAX_ATTENTION_WEIGHTS):
             logits[run] = request.infer(run_inputs([ids[pair] for pair in run]))["logits"]
         return [float(logit) for logit in logits]
 

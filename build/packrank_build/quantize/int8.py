@@ -101,7 +101,8 @@ def int8_weights(
     """Round every projection of the rotated network, calibrated on `pairs` of token ids; keys are the usual names.
 
     Layer by layer, GPTQ rounds each projection with the activations that enter it. Later projections see the
-    activations that the rounded ones pass on. Only one projection's fp32 weights are in memory at a time.
+    activations that the rounded ones pass on. In memory are
+    one projection's fp32 weights and all integers.
     """
     architecture = checkpoint.architecture
     weight = RotatedWeights(architecture, checkpoint.weight).weight
