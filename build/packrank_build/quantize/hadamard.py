@@ -2,9 +2,9 @@
 
 A trained Llama keeps a few channels many times larger than the rest. One scale for all channels leaves the rest almost
 no steps of an 8-bit number. RMSNorm without its weight commutes with any rotation of the residual stream. So a random
-rotation that spreads those channels over all can be folded into the weights once, at no cost later. A product, not
-a linear layer, precedes down_proj, so its input is rotated while the graph runs, in small Hadamard blocks. Invariance:
-Ashkboos et al. 2024, SliceGPT (arXiv:2401.15024) and QuaRot (arXiv:2404.00456).
+rotation that spreads those channels over all can be folded into the weights once, at no cost later. A product, not a
+linear layer, precedes down_proj, so its input is rotated while the graph runs, in small Hadamard blocks. See Ashkboos
+et al. 2024, SliceGPT (arXiv:2401.15024) and QuaRot (arXiv:2404.00456), on computational invariance.
 """
 
 from __future__ import annotations

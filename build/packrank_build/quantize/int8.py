@@ -42,6 +42,7 @@ def int8_graph(model: ir.Model, weights: Mapping[str, Int8Weight]) -> ir.Model:
     op = Ops(model.graph)
     # query, key and value read the same rows, and so do gate and up
     quantised: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+    # rows are divided by their largest |value|, so steps of 1/127 around 128 fit UINT8
     scale = op.constant("int8_row_scale", np.array(1 / 127, np.float32))
     zero = op.constant("int8_row_zero", np.array(128, np.uint8))
     for projection in projections(model):
@@ -51,24 +52,24 @@ def int8_graph(model: ir.Model, weights: Mapping[str, Int8Weight]) -> ir.Model:
             width = int8_weight.integers.shape[1]
             spread = _hadamard_blocks(op, rows, width) if name.endswith("down_proj.weight") else rows
             quantised[rows] = _quantised_rows(op, spread, scale, zero)
-        integers, size = quantised[rows]
+        integers, divisor = quantised[rows]
         weight = op.constant(f"{name}.int8", np.ascontiguousarray(int8_weight.integers.T))
         weight_scale = op.constant(f"{name}.scale", int8_weight.scales)
         operands = (integers, weight, scale, weight_scale, zero)
         product = op.node("MatMulIntegerToFloat", *operands, domain="com.microsoft")
-        ir.convenience.replace_all_uses_with(projection.matmul.outputs[0], op.Mul(product, size))
+        ir.convenience.replace_all_uses_with(projection.matmul.outputs[0], op.Mul(product, divisor))
         model.graph.remove(projection.matmul, safe=True)
     return finish(model)
 
 
 def _quantised_rows(op: Ops, rows: ir.Value, scale: ir.Value, zero: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Quantise each row to UINT8; also returns what it was divided by, its largest |value|: FP32 [tokens, 1].
+    """Quantise each row to UINT8. Also returns its divisor, its largest |value|: FP32 [tokens, 1].
 
     DynamicQuantizeLinear would give all tokens one scale, in which small tokens beside a large one are lost.
     """
     largest = op.ReduceMax(op.Abs(rows), [1], keepdims=1)
-    size = op.Max(largest, op.constant("int8_least_size", np.full(1, 1e-30, np.float32)))
-    return op.QuantizeLinear(op.Div(rows, size), scale, zero), size
+    divisor = op.Max(largest, op.constant("int8_least_size", np.full(1, 1e-30, np.float32)))
+    return op.QuantizeLinear(op.Div(rows, divisor), scale, zero), divisor
 
 
 def _hadamard_blocks(op: Ops, rows: ir.Value, width: int) -> ir.Value:
