@@ -139,11 +139,11 @@ class TritonServer:
         """End the server and its model processes at once, and wait until they have ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            for _ in range(KILL_POLLS):
-                os.killpg(self.process.pid, 0)
-                time.sleep(POLL_S)
         self.process.wait()
+        for _ in range(KILL_POLLS):
+            if not stub_processes(self.process.pid):
+                break
+            time.sleep(POLL_S)
         unlink_regions(self._region_prefix)
 
     def stop(self) -> None:

@@ -248,14 +248,16 @@ def test_whichever_process_hangs_is_replaced(served: Served) -> None:
     assert served.log().count("it hangs: 3 questions in a row got no answer") == 2
 
 
-def test_killing_the_parent_under_load_leaves_nothing(repository: Path, tmp_path: Path) -> None:
-    served = Served(repository, tmp_path / "log")
+def test_killing_the_parent_under_load_leaves_nothing(served: Served) -> None:
     served.wait_until_ready()
     running = list(stubs(served.tritonserver()))
     pids = [*served.children(), *(stub.pid for stub in running)]
     assert len(pids) == 2 + len(running) >= 5
     body = json.dumps(body_of(Dialect.COHERE, [" word" * 400] * 40)).encode()
-    head = f"POST {PATHS[Dialect.COHERE]} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    head = (
+        f"POST {PATHS[Dialect.COHERE]} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode()
     with socket.create_connection(("127.0.0.1", served.port), timeout=60) as caller:
         caller.sendall(head + body)
         eventually(lambda: served.metric("packrank_pending_pairs ") or None, "the request is under way")

@@ -48,3 +48,14 @@ def test_a_parent_that_has_ended_already_is_noticed() -> None:
     assert done.returncode == 1
     assert "the parent has ended" in done.stderr
     assert not done.stdout
+
+
+def test_what_the_command_started_ends_with_it() -> None:
+    command = ["sh", "-c", "sleep 600 & echo $!; exec sleep 600"]
+    with subprocess.Popen(
+        dying_with_parent(command), start_new_session=True, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        grandchild = int(process.stdout.readline())
+        process.kill()
+    eventually(lambda: not command_of(grandchild) or None, "the grandchild has ended")
