@@ -13,8 +13,8 @@ from packrank_gateway.errors import GatewayError
 
 # Share of the remaining time. The rest covers what the estimate cannot know, such as merged requests that end together.
 WAIT_SHARE = 0.8
-# Share of the body bytes that one caller may hold, so that the others find room. One body always fits.
-BODY_SHARE = 0.5
+# Share of the pending tokens and body bytes that one caller may hold. One request always fits.
+CALLER_SHARE = 0.5
 
 
 @dataclass
@@ -35,13 +35,14 @@ class Admission:
 
     def __init__(self, limit: Load, *, max_body_bytes: int = 0) -> None:
         self.limit = limit
-        self._caller_body_bytes = max(max_body_bytes, int(BODY_SHARE * limit.body_bytes))
+        self._caller_body_bytes = max(max_body_bytes, int(CALLER_SHARE * limit.body_bytes))
         self._body_bytes: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
         self.pending = Load()
         self.capacity = Capacity()
 
     @contextmanager
-    def place(self, *, pairs: int, tokens: int, remaining_s: float = math.inf) -> Iterator[None]:
+    def place(self, *, pairs: int, tokens: int, remaining_s: float = math.inf, caller: str = "") -> Iterator[None]:
         """Hold a place for one whole request until the block ends.
 
         A request that would miss its deadline, `remaining_s` from now, is refused at once too: the servers would
@@ -58,21 +59,30 @@ class Admission:
             )
         if self.pending.pairs + pairs > self.limit.pairs or self.pending.tokens + tokens > self.limit.tokens:
             raise overloaded()
-        if self.pending.tokens and self.capacity.seconds(self.pending.tokens + tokens) > WAIT_SHARE * remaining_s:
+        own = self._tokens[caller]
+        if caller and own and own + tokens > CALLER_SHARE * self.limit.tokens:
+            raise overloaded()
+        # callers take turns, so a short request does not wait for all of another caller's
+        ahead = min(self.pending.tokens + tokens, (own + tokens) * len(self._tokens.keys() | {caller}))
+        if self.pending.tokens and self.capacity.seconds(ahead) > WAIT_SHARE * remaining_s:
             raise overloaded()
         if not self.pending.tokens:
             self.capacity.idle()
         self.pending.pairs += pairs
         self.pending.tokens += tokens
-        answered = False
+        self._tokens[caller] += tokens
         try:
             yield
-            answered = True
         finally:
             self.pending.pairs -= pairs
             self.pending.tokens -= tokens
-            if answered:
-                self.capacity.answered(tokens, self.pending.tokens)
+            self._tokens[caller] -= tokens
+            if not self._tokens[caller]:
+                del self._tokens[caller]
+
+    def chunk_answered(self, tokens: int) -> None:
+        """Learn from a chunk that a server has answered. A request may be answered in many, over a long time."""
+        self.capacity.answered(tokens, max(0, self.pending.tokens - tokens))
 
     def take_body_bytes(self, count: int, caller: str = "") -> None:
         """Count bytes that have arrived from a caller.

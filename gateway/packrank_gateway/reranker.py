@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,7 +85,9 @@ class Reranker:
             remaining_s = record.deadline.remaining_s()
             # a text far over the limit costs reading and copying, though most of it is not scored
             work = sum(tokens) + sum(map(len, question.passages)) // BYTES_PER_WORK_TOKEN
-            place = self._admission.place(pairs=len(passages), tokens=work, remaining_s=remaining_s)
+            place = self._admission.place(
+                pairs=len(passages), tokens=work, remaining_s=remaining_s, caller=record.caller
+            )
             with place, record.stage("rerank"):
                 results = await self._client.rerank_question(
                     question,
@@ -103,10 +105,11 @@ class Reranker:
         record.truncated = sum(result.truncated for result in results)
         return Ranking(results[:top_n], record.tokens)
 
-    def _turn(
-        self, caller: Hashable, request: Hashable, endpoint: str, tokens: int
-    ) -> AbstractAsyncContextManager[None]:
-        return self._servers[endpoint].turn(caller, request, tokens)
+    @asynccontextmanager
+    async def _turn(self, caller: Hashable, request: Hashable, endpoint: str, tokens: int) -> AsyncIterator[None]:
+        async with self._servers[endpoint].turn(caller, request, tokens):
+            yield
+        self._admission.chunk_answered(min(tokens, self._servers[endpoint].queue.limit))
 
 
 def _note_stages(record: RequestRecord, answer: Any) -> None:

@@ -49,7 +49,7 @@ def test_a_large_request_is_dropped_between_two_runs(ranker: CpuRanker, monkeypa
     doomed = pack([[1] * 40] * 10, deadline=30)
     patient = pack([[1] * 50, [2] * 30])
     (alone,) = ranker.logits([patient])
-    runs = []
+    runs: list[int] = []
     session = ranker._session
     monkeypatch.setattr(ranker, "_session", Runs(session, runs))
     ticks: Iterator[int] = count(20)

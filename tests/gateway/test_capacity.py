@@ -92,7 +92,34 @@ def test_only_answers_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission.capacity, "answered", lambda *counts: seen.append(counts))
     with admission.place(pairs=1, tokens=400):
         with admission.place(pairs=1, tokens=100):
-            pass
+            admission.chunk_answered(100)
         with pytest.raises(ValueError, match="late"), admission.place(pairs=1, tokens=200):
             raise ValueError("late")
-    assert seen == [(100, 400), (400, 0)]
+        admission.chunk_answered(150)
+    assert seen == [(100, 400), (150, 250)]
+
+
+def test_a_short_request_beside_anothers_long_one_is_not_refused_for_its_length() -> None:
+    admission = Admission(Load(pairs=10**6, tokens=10**6, body_bytes=1))
+    admission.capacity.tokens_per_s = 1000.0
+    with admission.place(pairs=500, tokens=60_000, remaining_s=300, caller="heavy"):
+        with admission.place(pairs=1, tokens=100, remaining_s=5, caller="light"):
+            assert admission.pending.tokens == 60_100
+        with pytest.raises(GatewayError), admission.place(pairs=1, tokens=100, remaining_s=5, caller="heavy"):
+            pytest.fail("it was let in, behind its own caller's 60 s of work")
+
+
+def test_one_caller_cannot_hold_all_places() -> None:
+    admission = Admission(Load(pairs=10**6, tokens=1000, body_bytes=1000), max_body_bytes=10)
+    with admission.place(pairs=1, tokens=400, caller="heavy"):
+        with pytest.raises(GatewayError), admission.place(pairs=1, tokens=200, caller="heavy"):
+            pytest.fail("it was let in")
+        with admission.place(pairs=1, tokens=600, caller="light"):
+            assert admission.pending.tokens == 1000
+    admission.take_body_bytes(500, "heavy")
+    with pytest.raises(GatewayError):
+        admission.take_body_bytes(1, "heavy")
+    admission.take_body_bytes(500, "light")
+    for caller in ("heavy", "light"):
+        admission.free_body_bytes(500, caller)
+    assert admission.pending == Load()

@@ -24,4 +24,4 @@ class HeadRequests:
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
-        await self._app(scope | {"method": "GET"}, receive, send_without_body)
+        await self._app({**scope, "method": "GET"}, receive, send_without_body)
