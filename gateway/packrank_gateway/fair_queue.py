@@ -1,8 +1,11 @@
-"""Whose work goes to a model server next: round robin between callers, little at the server at a time.
+"""Whose work goes to a model server next: equal shares of tokens for all callers, little at the server at a time.
 
 A server's own queue is first come, first served, and does not give back what it holds. So the queue is here. Work that
-waits here can be dropped the moment its caller leaves, and a caller with one short request waits behind one turn of
-every other caller, not behind all their requests.
+waits here can be dropped the moment its caller leaves, and a caller with one short request goes before the next
+turn of a caller with a long one.
+
+The order is start-time fair queueing (Goyal, Vin and Cheng, 1996): each turn has a tag, the caller's tokens so far, and
+the lowest tag is next. A caller that comes back begins at the tag of the turn that is running, so nobody saves up.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ class FairQueue:
     - `limit`: tokens at the server at the same time. More than that goes to the server only while it has nothing.
     - `settled`: waits until the server is done with everything sent so far. It must not raise.
 
-    Callers take turns, and so do the requests of one caller. The turns of one request keep their order.
+    The requests of one caller take turns. The turns of one request keep their order.
     """
 
     def __init__(self, limit: int, settled: Callable[[], Awaitable[None]]) -> None:
@@ -38,7 +41,9 @@ class FairQueue:
         self.running_tokens = 0
         self.waiting_tokens = 0
         self._settled = settled
-        self._callers: OrderedDict[Hashable, _Requests] = OrderedDict()
+        self._callers: dict[Hashable, _Requests] = {}
+        self._tags: dict[Hashable, int] = {}  # of each caller's next turn
+        self._now = 0  # the tag of the last turn that was granted
         self._abandoned_tokens = 0
         self._settling: asyncio.Task[None] | None = None
 
@@ -47,6 +52,8 @@ class FairQueue:
 
         Every turn ends with `release` or `abandon` of the same tokens.
         """
+        if caller not in self._callers:
+            self._tags[caller] = max(self._now, self._tags.get(caller, 0))
         waiter = _Waiter(asyncio.get_running_loop().create_future(), tokens)
         self._callers.setdefault(caller, OrderedDict()).setdefault(request, deque()).append(waiter)
         self.waiting_tokens += tokens
@@ -65,6 +72,9 @@ class FairQueue:
         """End a turn that the server has answered."""
         self.running_tokens -= tokens
         self._grant()
+        if not self.running_tokens and not self._callers:  # idle: nobody is ahead of anybody
+            self._tags.clear()
+            self._now = 0
 
     def abandon(self, tokens: int) -> None:
         """End a turn without an answer. Its tokens count until the server is done with them."""
@@ -89,7 +99,8 @@ class FairQueue:
 
     def _grant(self) -> None:
         while self._callers:
-            caller, requests = next(iter(self._callers.items()))
+            caller = min(self._callers, key=self._tags.__getitem__)
+            requests = self._callers[caller]
             request, waiters = next(iter(requests.items()))
             waiter = waiters[0]
             # whoever is first waits for room: smaller turns must not pass a large one for ever
@@ -98,11 +109,18 @@ class FairQueue:
             self._forget(caller, request, waiter)
             if request in requests:
                 requests.move_to_end(request)
-            if caller in self._callers:
-                self._callers.move_to_end(caller)
             if not waiter.granted.done():
+                self._now = max(self._now, self._tags[caller])
+                self._tags[caller] += waiter.tokens
                 self.running_tokens += waiter.tokens
                 waiter.granted.set_result(None)
+                self._forget_idle_callers()
+
+    def _forget_idle_callers(self) -> None:
+        if len(self._tags) > 2 * len(self._callers) + 100:
+            self._tags = {
+                caller: tag for caller, tag in self._tags.items() if caller in self._callers or tag > self._now
+            }
 
     def _forget(self, caller: Hashable, request: Hashable, waiter: _Waiter) -> None:
         requests = self._callers.get(caller, OrderedDict())
