@@ -18,8 +18,10 @@ from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.dialects.validation_errors import error_from_validation
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.middleware.api_keys import ApiKeys, read_keys
+from packrank_gateway.middleware.content_encoding import ContentEncoding
 from packrank_gateway.middleware.observability import Observability
 from packrank_gateway.middleware.request_body import RequestBody
+from packrank_gateway.middleware.request_line import RequestLine
 from packrank_gateway.pages import api_docs, page
 from packrank_gateway.services import Services
 from packrank_gateway.settings import Settings
@@ -43,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         telemetry=TELEMETRY,
     )
     app.state.services = services
@@ -61,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         timeout_s=settings.timeout_s,
         max_timeout_s=settings.max_timeout_s,
     )
+    app.add_middleware(ContentEncoding)
     if settings.api_keys_file is not None:
         app.add_middleware(ApiKeys, keys=read_keys(settings.api_keys_file))
     if settings.cors_origins:
@@ -72,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["retry-after", "server-timing", "x-error-kind", "x-request-id", "x-truncated-passages"],
         )
     app.add_middleware(Observability, metrics=services.metrics)
+    app.add_middleware(RequestLine)
     return app
 
 

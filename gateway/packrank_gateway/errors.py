@@ -50,6 +50,8 @@ ERRORS |= {
     "invalid_timeout": Row(400),
     "invalid_argument": Row(400, "INVALID_ARGUMENT"),
     "unsupported_media_type": Row(415),
+    "unsupported_content_encoding": Row(415),
+    "malformed_encoding": Row(400),
     "unauthorized": Row(401),
     "not_found": Row(404),
     "unknown_model": Row(404),

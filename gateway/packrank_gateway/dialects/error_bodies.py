@@ -26,7 +26,7 @@ _WORDS = {
     Dialect.TEI: {"field": "texts", "remedy": "truncate=true"},
 }
 # The rest of the body stays unread, so the connection cannot carry another request.
-UNREAD = frozenset({"body_too_large", "body_timeout"})
+UNREAD = frozenset({"body_too_large", "body_timeout", "malformed_encoding", "unsupported_content_encoding"})
 _TOO_LONG = frozenset({"pair_too_long", "query_too_long"})
 
 
@@ -37,6 +37,8 @@ def error_response(error: GatewayError, dialect: Dialect) -> Response:
         headers["retry-after"] = str(RETRY_AFTER_S)
     if error.kind in UNREAD:
         headers["connection"] = "close"
+    if error.kind == "unsupported_content_encoding":
+        headers["accept-encoding"] = "gzip, deflate"
     if error.kind == "unauthorized":
         headers["www-authenticate"] = "Bearer"
     content = json.dumps(error_body(error, dialect))

@@ -8,7 +8,7 @@ from typing import Any
 import swagger_ui_bundle
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from packrank_gateway.errors import GatewayError
 
@@ -41,6 +41,12 @@ async def docs() -> HTMLResponse:
         swagger_css_url="docs/swagger-ui.css",
         swagger_favicon_url="docs/favicon-32x32.png",
     )
+
+
+@router.get("/docs/")
+async def docs_with_slash() -> RedirectResponse:
+    """Lead to /docs, whose links are relative to it. The address is relative too: a proxy may speak TLS."""
+    return RedirectResponse("../docs")
 
 
 @router.get("/docs/{name}")
