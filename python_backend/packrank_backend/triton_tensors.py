@@ -34,8 +34,9 @@ def texts_from_tensor(request: Any, name: str) -> NDArray[np.object_]:
 
 
 def tensor_from_array(name: str, array: NDArray[Any]) -> Any:
-    """An output tensor that shares the array's memory."""
-    capsule = np.ascontiguousarray(array).__dlpack__()
+    """An output tensor that shares the array's memory, if the array may be written."""
+    # an input is read-only, and numpy exports only what may be written: a copy of it then
+    capsule = np.require(array, requirements=("C", "W")).__dlpack__()
     tensor = pb_utils.Tensor.from_dlpack(name, capsule)
     # Whoever takes a capsule's content renames it so (https://dmlc.github.io/dlpack/latest/python_spec.html). Triton
     # writes "used_dlpack", and numpy, seeing an unknown name, prints a ValueError for every tensor.
