@@ -41,14 +41,14 @@ class PairLimits:
     - `max_pair_tokens`: tokens of prompt, query and passage together.
     - `max_passages`: pairs.
     - `max_request_tokens`: the sum over all pairs, after truncation.
-    - `max_request_frames`: pairs x longest pair. Attention works on that many rows, and an engine reserves memory
-      for them.
+    - `max_request_padded_tokens`: pairs x longest pair. Attention works on that many rows, and an engine
+      reserves memory for them.
     """
 
     max_pair_tokens: int
     max_passages: int
     max_request_tokens: int
-    max_request_frames: int
+    max_request_padded_tokens: int
 
     def __post_init__(self) -> None:
         if self.max_pair_tokens > self.max_request_tokens:
@@ -65,7 +65,7 @@ def limits_from_config(model_config: str, max_pair_tokens: int) -> PairLimits:
     Raises KeyError for a missing limit and ValueError for one that is not a number. Both stop the server's start.
     """
     parameters = json.loads(model_config)["parameters"]
-    names = ("max_passages", "max_request_tokens", "max_request_frames")
+    names = ("max_passages", "max_request_tokens", "max_request_padded_tokens")
     return PairLimits(max_pair_tokens, **{name: int(parameters[name]["string_value"]) for name in names})
 
 
@@ -166,14 +166,14 @@ def _within_limits(
             limit=limits.max_request_tokens,
         )
     longest = max(map(len, cut))
-    if len(cut) * longest > limits.max_request_frames:
+    if len(cut) * longest > limits.max_request_padded_tokens:
         raise InvalidRequest(
             ErrorKind.TOO_MANY_TOKENS,
             f"the request has {len(cut)} pairs, the longest of {longest} tokens; the limit of pairs x longest is "
-            f"{limits.max_request_frames}. Send the long passages in a request of their own.",
+            f"{limits.max_request_padded_tokens}. Send the long passages in a request of their own.",
             pairs=len(cut),
             longest=longest,
-            limit=limits.max_request_frames,
+            limit=limits.max_request_padded_tokens,
         )
     return cut
 
