@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from packrank_gateway.dialects import cohere, infinity, nim, tei, tei_or_vllm
+from packrank_gateway.dialects import cohere, infinity, nim, shared_paths, tei, vllm, weaviate
 from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.dialects.validation_errors import error_from_validation
 from packrank_gateway.errors import GatewayError
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     # every request tries the routes in this order, so the busiest come first
-    for part in (nim, cohere, tei_or_vllm, infinity, tei, page, api_docs):
+    for part in (nim, cohere, shared_paths, vllm, infinity, tei, weaviate, page, api_docs):
         app.include_router(part.router)
     api_docs.describe_errors(app)
     app.add_exception_handler(GatewayError, _gateway_error)
@@ -99,8 +99,8 @@ async def _gateway_error(request: Request, error: Any) -> Response:
 
 
 async def _invalid_body(request: Request, error: Any) -> Response:
-    if request.url.path == "/rerank":
-        record_of(request).dialect = tei_or_vllm.dialect_of_body(error.body)
+    if request.url.path in shared_paths.PATHS:
+        record_of(request).dialect = shared_paths.dialect_of_body(error.body)
     return _answer(request, error_from_validation(error.errors()))
 
 

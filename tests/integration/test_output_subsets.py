@@ -68,7 +68,7 @@ def over_rest(server: TritonServer, model: str, subset: Sequence[str]) -> dict[s
         ],
         "outputs": [{"name": name} for name in subset],
     }
-    answer = httpx.post(f"{server.http_url}/v2/models/{model}/infer", json=body, timeout=60)
+    answer = httpx.post(f"http://{server.host}:{server.ports.http}/v2/models/{model}/infer", json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     return {out["name"]: np.array(out["data"]).reshape(out["shape"]) for out in answer.json()["outputs"]}
 

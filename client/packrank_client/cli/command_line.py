@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import os
 import shutil
@@ -107,6 +108,7 @@ def _opened(name: str) -> BinaryIO:
 
 def _passages(content: bytes, name: str) -> list[str]:
     """Split the content into passages, one per line; an empty line is an empty passage."""
+    content = content.removeprefix(codecs.BOM_UTF8)  # Windows editors write it
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     try:
         return [line.removesuffix(b"\r").decode("utf-8") for line in lines]

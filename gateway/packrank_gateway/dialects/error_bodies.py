@@ -13,6 +13,8 @@ from packrank_gateway.errors import RETRIABLE, RETRY_AFTER_S, GatewayError
 
 _TEI_TYPES = {
     "no_passages": "Empty",
+    "empty_query": "Empty",
+    "invalid_utf8": "Tokenizer",
     "overloaded": "Overloaded",
     "server_fault": "Backend",
     "unavailable": "Unhealthy",
@@ -47,7 +49,8 @@ def error_response(error: GatewayError, dialect: Dialect) -> Response:
 
 def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
     """Return the dialect's own fields with `kind` and, where one passage is at fault, `passage_index`."""
-    sentence = render_sentence(error.kind, error.facts, **_WORDS[dialect]) or str(error)
+    words = {**_WORDS[dialect], "field": error.facts.get("field", _WORDS[dialect]["field"])}
+    sentence = render_sentence(error.kind, error.facts, **words) or str(error)
     status = error.http_status(dialect)
     named: dict[str, Any] = {"kind": error.kind}
     if error.passage_index is not None:
@@ -58,7 +61,7 @@ def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
         kind = "invalid_request_error" if status < 500 else "server_error"
         return {"object": "error", "message": _nim_sentence(error, sentence), "detail": named, "type": kind}
     if dialect is Dialect.TEI:
-        kind = _TEI_TYPES.get(error.kind, "Tokenizer" if error.kind in _TOO_LONG else "Validation")
+        kind = _TEI_TYPES.get(error.kind, "Validation")
         return {"error": sentence, "error_type": kind, **named}
     if dialect is Dialect.VLLM:
         kind = "BadRequestError" if status < 500 else "InternalServerError"
