@@ -167,9 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--truncate",
         type=str.upper,
-        choices=("NONE", "END"),
+        choices=("NONE", "END", "LONGEST_FIRST"),
         default="NONE",
-        help="refuse a passage over the model's limit (NONE, default), or cut its tail (END)",
+        help="refuse a pair over the limit (NONE, default), cut the passage (END), or the longer text (LONGEST_FIRST)",
     )
     server = parser.add_argument_group("server")
     server.add_argument(

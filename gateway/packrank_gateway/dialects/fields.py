@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from packrank_gateway.telemetry.request_record import RequestRecord, record_of
@@ -46,13 +46,21 @@ class Ignored:
 
 
 def _no_boolean(value: object) -> object:
-    if isinstance(value, bool | str):
+    if isinstance(value, bool):
         raise PydanticCustomError("int_type", "send a whole number")
     return value
 
 
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise PydanticCustomError("bool_type", "send true or false")
+    return value
+
+
+# Strings that spell a value are accepted, as in the pydantic models of vLLM, infinity and Xinference: RAGFlow sends
+# `"return_documents": "true"`. A boolean is no number, and a number no boolean.
 WholeNumber: TypeAlias = Annotated[int, BeforeValidator(_no_boolean)]
-Switch: TypeAlias = StrictBool
+Switch: TypeAlias = Annotated[bool, BeforeValidator(_no_number)]
 
 # Fields that several dialects share.
 _PROMPT = "the model was trained with one prompt, which begins `question:`; another gives meaningless scores"

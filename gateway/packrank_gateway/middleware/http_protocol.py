@@ -2,7 +2,8 @@
 
 RFC 9110, section 7.8: a server may ignore Upgrade and answer over the protocol in use. Java's HttpClient offers h2c
 with every first request. httptools stops at such a request and drops its body, so the request is read again without
-the offer, by a parser of its own. Other requests pay nothing for this.
+the offer, by a parser of its own. Other requests pay nothing for this. uvicorn's `h11` ignores the offer too, but takes
+0.16 ms more of the processor for a request of 10 passages.
 """
 
 from __future__ import annotations
