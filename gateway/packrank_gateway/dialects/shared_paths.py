@@ -93,7 +93,7 @@ async def invocations(request: Request, body: Annotated[Forms, Discriminator(for
     return await _answer(request, body)
 
 
-@router.get("/ping", responses={503: {"description": "the ensemble does not answer"}})
+@router.get("/ping", response_class=Response, responses={503: {"description": "the ensemble does not answer"}})
 async def ping(request: Request) -> Response:
     """Tell Amazon SageMaker whether pairs can be scored; the body is empty."""
     if not await services_of(request).readiness.is_ready():
