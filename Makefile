@@ -65,7 +65,7 @@ engine: setup ## build a TensorRT plan on this GPU: TARGET=h100|a100|l40s|l4|a10
 test: setup-test ## run the tests: [NVIDIA_MODEL=<directory or hub id of the real weights>]
 	@$(PY) -m pytest
 
-check: setup-test ## lint, check the format and the types: ruff and mypy
+check: setup-test ## check lint, format and types with ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -79,9 +79,9 @@ evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## measure 
 	@$(PY) -m packrank_training.evaluate $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) \
 		$(strip $(DATA)) -- $(EVALUATION)
 
-batching: $(STRATEGY) ## compile the batching strategy, which limits merged batches by tokens (needs a C compiler)
+batching: $(STRATEGY) ## compile the batching strategy, which limits batches by tokens (needs a C compiler)
 
-lock: .cache/uv-$(UV)/bin/uv ## pin the packages of pyproject.toml again: [UPGRADE=1]
+lock: .cache/uv-$(UV)/bin/uv ## pin the packages that pyproject.toml declares: [UPGRADE=1]
 	@$(LOCK) pyproject.toml --all-extras $(addprefix --group ,build-backend tritonserver-binary e5) -o requirements.lock
 	@cd tests/real_clients && $(LOCK) requirements.in -o requirements.lock
 

@@ -33,8 +33,8 @@ from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
 from packrank_build.tensorrt.build import engine_from_onnx
-from packrank_build.tensorrt.gate import Ranker, check_engine_parity
 from packrank_build.tensorrt.log import BuildMessages, EngineError
+from packrank_build.tensorrt.parity import Ranker, check_engine_parity
 from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import EngineRecord, record_file

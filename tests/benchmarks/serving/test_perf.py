@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.serving import perf
 from benchmarks.serving.perf import STEPS, sweep_row
 from benchmarks.serving.perf_analyzer import LoadResult, input_data, run_perf_analyzer

@@ -22,7 +22,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import packed_requests, published_tokenizer
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, log_file
 from benchmarks.results import Row, machine, markdown_table, result_file, write_csv, write_markdown
 from benchmarks.serving.perf import sweep

@@ -1,8 +1,8 @@
 """Score the same pairs packed, padded and with Hugging Face, one after another in this process.
 
 - packed: our graph, with requests merged as the server merges them;
-- padded: the same graph on rectangles, with one batch per request, as servers do that cannot merge unequal shapes;
-  and with all pairs sorted by length, the best that padding can do;
+- padded by request: the same graph on rectangles, one batch per request, for servers that cannot merge unequal shapes;
+- padded by length: the same, with all pairs sorted by length first, which is the best that padding can do;
 - Hugging Face: transformers on the sorted batches.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT
 from benchmarks.results import Row
 from packrank_build.tensorrt.padded_engine import padded_batches
@@ -45,9 +45,7 @@ def by_request(requests: Sequence[Pairs], limit: int) -> list[list[int]]:
     batches: list[list[int]] = []
     start = 0
     for pairs in requests:
-        batches += [
-            [start + i for i in batch] for batch in padded_batches([len(pair) for pair in pairs], max_padded_tokens)
-        ]
+        batches += [[start + i for i in batch] for batch in padded_batches([len(pair) for pair in pairs], limit)]
         start += len(pairs)
     return batches
 
@@ -55,13 +53,11 @@ def by_request(requests: Sequence[Pairs], limit: int) -> list[list[int]]:
 def by_length(pairs: Pairs, limit: int) -> list[list[int]]:
     """Return batches of indexes into all pairs, shortest pairs first."""
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]))
-    return [
-        [order[place] for place in batch] for batch in padded_batches([len(pairs[i]) for i in order], max_padded_tokens)
-    ]
+    return [[order[place] for place in batch] for batch in padded_batches([len(pairs[i]) for i in order], limit)]
 
 
 def compare(requests: list[Pairs], peers: Peers, checkpoint: Path | None) -> list[Row]:
-    """Return one row for each way, with its largest distance from the packed logits.
+    """Return one row for each way of scoring, with its largest distance from the packed logits.
 
     `checkpoint` is Hugging Face's directory; None leaves Hugging Face out. Raises BenchmarkError.
     """

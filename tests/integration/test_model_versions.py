@@ -21,7 +21,7 @@ SECOND = "bidirectional_temperature"
 
 @pytest.fixture(scope="module")
 def endpoint(repository: Path, llama3_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    work = tmp_path_factory.mktemp("side-by-side")
+    work = tmp_path_factory.mktemp("model-versions")
     both = copied_repository(repository, work / "model_repository")
     write_random_checkpoint(work / SECOND, llama3_tokenizer, "tiny", **CHECKPOINTS[SECOND])
     make_model(str(work / SECOND), both, max_pair_tokens=512, version=2)
