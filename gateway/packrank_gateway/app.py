@@ -73,7 +73,14 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["retry-after", "server-timing", "x-error-kind", "x-request-id", "x-truncated-passages"],
+            expose_headers=[
+                "retry-after",
+                "server-timing",
+                "x-error-kind",
+                "x-request-id",
+                "x-truncated-passages",
+                "x-ignored-fields",
+            ],
         )
     app.add_middleware(Observability, metrics=services.metrics)
     app.add_middleware(RequestLine)

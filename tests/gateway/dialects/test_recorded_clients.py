@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from packrank_client import RerankClient
+from packrank_gateway.distinct_passages import sigmoid
 from tests.support.running_gateway import RunningGateway
 
 QUERY = "Where is Munich?"
@@ -42,6 +43,11 @@ def dify_plugin_sdk(body: Any) -> list[float]:
 
 def tei_ranks(body: Any) -> list[float]:
     return [rank["score"] for rank in sorted(body, key=lambda rank: rank["index"])]
+
+
+def nim_rankings(body: Any) -> list[float]:
+    """Return the scores of the logits, in the order of the passages."""
+    return [sigmoid(rank["logit"]) for rank in sorted(body["rankings"], key=lambda rank: rank["index"])]
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,27 @@ RECORDED = {
         "/v1/rerank",
         JINA
         | {"top_n": None, "max_chunks_per_doc": None, "return_documents": None, "return_len": None, "kwargs": "{}"},
+    ),
+    "Elasticsearch, hugging_face": Recorded(
+        "elastic/elasticsearch: x-pack/plugin/inference, HuggingFaceRerankRequestEntity",
+        "/rerank",
+        {"texts": DOCUMENTS, "query": QUERY, "return_text": True, "top_n": len(DOCUMENTS)},
+        tei_ranks,
+    ),
+    "Elasticsearch, jinaai": Recorded(
+        "elastic/elasticsearch: x-pack/plugin/inference, JinaAIRerankRequest",
+        "/v1/rerank",
+        JINA | {"return_documents": False},
+    ),
+    "Elasticsearch, nvidia": Recorded(
+        "elastic/elasticsearch: x-pack/plugin/inference, NvidiaRerankRequestEntity",
+        "/v1/ranking",
+        {
+            "model": "nvidia/llama-3.2-nv-rerankqa-1b-v2",
+            "query": {"text": QUERY},
+            "passages": [{"text": text} for text in DOCUMENTS],
+        },
+        nim_rankings,
     ),
     "OpenSearch on SageMaker": Recorded(
         "opensearch-project/ml-commons: docs/tutorials/rerank, BAAI/bge-reranker-v2-m3 on SageMaker",

@@ -51,12 +51,13 @@ def test_without_activation_scores_are_logits(gateway: RunningGateway, client: R
 def test_limits_in_tokens_are_honoured(gateway: RunningGateway) -> None:
     long = [" word" * 100]
     whole = gateway.ask(Dialect.VLLM, long).json()["usage"]["total_tokens"]
-    for fields, tokens in [
+    cases: list[tuple[dict[str, Any], int]] = [
         ({"truncate_prompt_tokens": 50}, 50),
         ({"max_tokens_per_doc": 30}, whole - 70),
         ({"max_tokens_per_query": 1}, whole - 1),
         ({"max_tokens_per_query": 0, "max_tokens_per_doc": 0}, whole),
-    ]:
+    ]
+    for fields, tokens in cases:
         assert gateway.ask(Dialect.VLLM, long, **fields).json()["usage"]["total_tokens"] == tokens
 
 
@@ -85,7 +86,13 @@ def test_what_is_refused_is_named(gateway: RunningGateway, fields: dict[str, Any
 
 
 def test_values_that_ask_for_nothing_are_accepted(gateway: RunningGateway) -> None:
-    fields = {"truncation_side": "right", "instruction": "", "priority": 0, "user": "me", "padding": "max_length"}
+    fields: dict[str, Any] = {
+        "truncation_side": "right",
+        "instruction": "",
+        "priority": 0,
+        "user": "me",
+        "padding": "max_length",
+    }
     answer = gateway.ask(Dialect.VLLM, **fields, truncate_prompt_tokens=None, top_n=2.0, request_id="mine", seed=1)
     assert (answer.status_code, answer.json()["id"]) == (200, "mine")
     assert answer.headers["x-ignored-fields"] == "seed"

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.running_gateway import RunningGateway
+from packrank_gateway.settings import Settings
+from tests.support.running_gateway import RunningGateway, running_gateway
 
 BODY = json.dumps({"query": {"text": "why?"}, "passages": [{"text": "a"}, {"text": "b"}]}).encode()
 # what the HttpClient of JDK 11 to 25 sends by default
@@ -104,3 +105,11 @@ def test_curl_gives_up_on_http_2_at_once(gateway: RunningGateway) -> None:
     offering = [*command[:-2], "--http2", f"{gateway.url}/v1/health/live"]
     negotiated = subprocess.run(offering, capture_output=True, check=True)
     assert json.loads(negotiated.stdout)["status"] == "live"
+
+
+def test_an_idle_connection_stays_open_as_long_as_the_setting_says() -> None:
+    assert Settings().keep_alive_s >= 120, "minutes, more than a proxy in front"
+    with running_gateway("127.0.0.1:1", keep_alive_s=1) as gateway, connect(gateway) as connection:
+        connection.sendall(b"GET /v1/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert answer(connection)[0] == 200
+        assert connection.recv(1) == b""  # closed by the gateway, with nothing more sent
