@@ -30,6 +30,7 @@ def test_spelt_special_tokens_are_hugging_faces(
 def test_the_switch_keeps_the_prompts_own_token(llama3_tokenizer: Path) -> None:
     ids = load_tokenizer(llama3_tokenizer, config("true")).encode(pair_text("why?", INJECTION)).ids
     begin = load_tokenizer(llama3_tokenizer, config("false")).token_to_id("<|begin_of_text|>")
+    assert begin is not None
     assert (ids[0], ids.count(begin)) == (begin, 1)
 
 

@@ -113,7 +113,11 @@ def test_a_long_query_is_cut_as_at_cohere(gateway: RunningGateway) -> None:
 
 def test_jinas_lengths(gateway: RunningGateway) -> None:
     whole = gateway.ask(Dialect.COHERE, [" word" * 100], "why are we here").json()["usage"]["total_tokens"]
-    for fields, tokens in [({"max_doc_length": 30}, whole - 70), ({"max_query_length": 1}, whole - 3)]:
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({"max_doc_length": 30}, whole - 70),
+        ({"max_query_length": 1}, whole - 3),
+    ]
+    for fields, tokens in cases:
         body = gateway.ask(Dialect.COHERE, [" word" * 100], "why are we here", **fields).json()
         assert body["usage"]["total_tokens"] == tokens
 
@@ -125,7 +129,8 @@ def test_lightrags_top_k(gateway: RunningGateway, fields: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("field", ["instruction", "instruct", "return_embeddings"])
 def test_what_is_refused_is_named(gateway: RunningGateway, field: str) -> None:
-    answer = gateway.ask(Dialect.COHERE, **{field: "x"})
+    fields: dict[str, Any] = {field: "x"}
+    answer = gateway.ask(Dialect.COHERE, **fields)
     assert answer.status_code == 400
     assert answer.json()["message"].startswith(f"{field}: this server refuses it")
 

@@ -43,7 +43,8 @@ def test_an_over_long_document_is_refused_as_vllm_does(gateway: RunningGateway) 
 
 @pytest.mark.parametrize("field", ["use_activation", "activation", "softmax"])
 def test_without_activation_scores_are_logits(gateway: RunningGateway, client: RerankClient, field: str) -> None:
-    body = gateway.ask(Dialect.VLLM, DOCUMENTS, QUERY, **{field: False}).json()
+    fields: dict[str, Any] = {field: False}
+    body = gateway.ask(Dialect.VLLM, DOCUMENTS, QUERY, **fields).json()
     expected = client.rerank(QUERY, DOCUMENTS)
     assert [r["relevance_score"] for r in body["results"]] == pytest.approx([r.logit for r in expected], abs=1e-5)
 
