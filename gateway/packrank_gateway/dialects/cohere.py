@@ -1,7 +1,8 @@
-"""Cohere's dialect, v1 and v2, and Jina's, which shares the path of v1.
+"""Cohere's dialect, v1 and v2, and Jina's, which shares the path of v1. vLLM serves both paths too.
 
 Contracts: docs.cohere.com/reference/rerank and jina.ai/reranker. One answer serves both: Cohere's `id`, `results` and
-`meta`, and Jina's `model`, `object` and `usage`. As at Cohere, documents over the limit are cut.
+`meta`, and Jina's `model`, `object` and `usage`. As at Cohere, documents over the limit are cut. vLLM's own fields
+are honoured as at /rerank.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from packrank_gateway.dialects.fields import (
     Ignored,
     PromptField,
     Refused,
-    RequestModel,
     Switch,
     WholeNumber,
     record_for,
 )
+from packrank_gateway.dialects.vllm import PoolingRequest
 from packrank_gateway.model_names import ModelChoice
 from packrank_gateway.services import services_of
 
@@ -39,10 +40,9 @@ MAX_QUERY_TOKENS = 2048
 INT32_MAX = 2**31 - 1
 
 
-class CohereRequest(RequestModel):
+class CohereRequest(PoolingRequest):
     """One query and its documents."""
 
-    model: str | None = None
     query: Text
     documents: Documents
     top_n: Annotated[WholeNumber | None, Field(ge=1, description="how many of the best to return; default: all")] = None
@@ -130,12 +130,15 @@ async def _rerank(request: Request, body: CohereRequest, version: str) -> Respon
         truncate="LONGEST_FIRST" if body.truncation else "NONE",
         max_passage_tokens=body.max_doc_length or body.max_tokens_per_doc,
         # Cohere cuts every query; Jina's `truncation: false` asks for none
-        max_query_tokens=body.max_query_length or (MAX_QUERY_TOKENS if body.truncation else None),
+        max_query_tokens=(
+            body.max_query_length or body.max_tokens_per_query or (MAX_QUERY_TOKENS if body.truncation else None)
+        ),
+        max_pair_tokens=body.pair_limit(services),
     )
     results = [
         CohereResult(
             index=result.index,
-            relevance_score=result.score,
+            relevance_score=result.logit if body.wants_logits else result.score,
             document=returned_document(body.documents[result.index]) if body.return_documents else None,
             truncated=result.truncated or None,
         )
@@ -143,7 +146,7 @@ async def _rerank(request: Request, body: CohereRequest, version: str) -> Respon
     ]
     return json_response(
         CohereResults(
-            id=str(uuid.uuid4()),
+            id=body.request_id or str(uuid.uuid4()),
             model=model.name,
             results=results,
             meta=_meta(model, version, len(texts), ranked.total_tokens),

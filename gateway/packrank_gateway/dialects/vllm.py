@@ -38,7 +38,7 @@ SCORE_FORMS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "item
 
 
 class PoolingRequest(RequestModel):
-    """What /rerank and /score share."""
+    """What /rerank and /score share, and /v1/rerank and /v2/rerank, which vLLM serves too (`cohere`)."""
 
     model: str | None = None
     truncate_prompt_tokens: Annotated[
@@ -48,11 +48,12 @@ class PoolingRequest(RequestModel):
     truncation_side: Annotated[
         Any, Refused("the model's prompt begins with the query; send right", unless=("right",))
     ] = None
-    max_tokens_per_query: Annotated[WholeNumber, Field(ge=0, description="cut the query; 0: not")] = 0
-    max_tokens_per_doc: Annotated[WholeNumber, Field(ge=0, description="cut each document; 0: not")] = 0
+    max_tokens_per_query: Annotated[WholeNumber | None, Field(ge=0, description="cut the query; 0: not")] = None
+    max_tokens_per_doc: Annotated[WholeNumber | None, Field(ge=0, description="cut each document; 0: not")] = None
     use_activation: Switch | None = describe("false: return logits instead of their sigmoid")
     activation: Switch | None = describe("older name of use_activation")
     softmax: Switch | None = describe("older name of use_activation")
+    raw_scores: Annotated[Switch, Field(description="infinity's: return logits instead of their sigmoid")] = False
     request_id: str | None = describe("becomes the `id` of the answer")
     priority: Annotated[Any, Refused("requests are handled in their order of arrival; send 0", unless=(0,))] = None
     chat_template: PromptField = None
@@ -66,19 +67,23 @@ class PoolingRequest(RequestModel):
     @property
     def wants_logits(self) -> bool:
         """Tell whether the caller turned the sigmoid off."""
-        return False in (self.use_activation, self.activation, self.softmax)
+        return self.raw_scores or False in (self.use_activation, self.activation, self.softmax)
 
-    def limits(self, services: Services) -> dict[str, Any]:
-        """Return the arguments of a rerank call that say how to cut. Raises GatewayError(invalid_field)."""
+    def pair_limit(self, services: Services) -> int | None:
+        """Return how many tokens a pair may have, None for the model's limit. Raises GatewayError(invalid_field)."""
         cut_to, most = self.truncate_prompt_tokens, services.facts.max_pair_tokens
         if cut_to == 0 or (cut_to is not None and most is not None and cut_to > most):
             sentence = (
                 f"truncate_prompt_tokens is {cut_to}; send -1, or at least 1 and at most {most}, the model's limit."
             )
             raise GatewayError("invalid_field", sentence)
+        return None if cut_to == -1 else cut_to
+
+    def limits(self, services: Services) -> dict[str, Any]:
+        """Return the arguments of a rerank call that say how to cut. Raises GatewayError(invalid_field)."""
         return {
-            "truncate": "NONE" if cut_to is None else "LONGEST_FIRST",
-            "max_pair_tokens": cut_to if cut_to and cut_to > 0 else None,
+            "truncate": "NONE" if self.truncate_prompt_tokens is None else "LONGEST_FIRST",
+            "max_pair_tokens": self.pair_limit(services),
             "max_query_tokens": self.max_tokens_per_query or None,
             "max_passage_tokens": self.max_tokens_per_doc or None,
         }
@@ -94,7 +99,6 @@ class VllmRequest(PoolingRequest):
     ] = None
     top_k: Annotated[WholeNumber | None, Field(ge=0, description="LightRAG's name of top_n")] = None
     return_documents: Annotated[Switch, Field(description="return each document in its result")] = True
-    raw_scores: Annotated[Switch, Field(description="infinity's: return logits instead of their sigmoid")] = False
 
 
 class VllmScoreRequest(PoolingRequest):
@@ -173,11 +177,10 @@ async def rerank_documents(request: Request, body: VllmRequest) -> Response:
         top_n=body.top_n or body.top_k or None,
         **body.limits(services),
     )
-    logits = body.raw_scores or body.wants_logits
     results = [
         VllmResult(
             index=result.index,
-            relevance_score=result.logit if logits else result.score,
+            relevance_score=result.logit if body.wants_logits else result.score,
             document=returned_document(body.documents[result.index]) if body.return_documents else None,
             truncated=result.truncated or None,
         )

@@ -156,3 +156,19 @@ def test_an_equal_document_at_fault_is_named_by_its_first_place(gateway: Running
     answer = gateway.ask(Dialect.COHERE, ["a", "a", "a", long, long], QUERY, truncation=False)
     assert (answer.status_code, answer.json()["passage_index"]) == (400, 3)
     assert answer.json()["message"].startswith("documents[3] has")
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank"])
+def test_vllms_fields_where_vllm_serves_them(gateway: RunningGateway, client: RerankClient, path: str) -> None:
+    def ask(**fields: Any) -> Any:
+        return gateway.http.post(path, json={"query": QUERY, "documents": [" word" * 100], **fields})
+
+    (expected,) = client.rerank(QUERY, [" word" * 100])
+    (result,) = ask(use_activation=False).json()["results"]
+    assert result["relevance_score"] == pytest.approx(expected.logit, abs=1e-5)
+    assert ask(truncate_prompt_tokens=50).json()["usage"]["total_tokens"] == 50
+    assert ask(max_tokens_per_query=1).json()["usage"]["total_tokens"] < expected.token_count
+    assert ask(request_id="mine").json()["id"] == "mine"
+    for field, value in (("truncation_side", "left"), ("truncate_prompt_tokens", 5000), ("chat_template", "x")):
+        refused = ask(**{field: value})
+        assert (refused.status_code, refused.json()["message"].startswith(field)) == (400, True)
