@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from packrank_client import RerankResult
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import Services
 from packrank_gateway.telemetry.request_record import RequestRecord
+
+# Triton merges what is in flight together; more would only queue there.
+MAX_CONCURRENT_QUERIES = 16
 
 
 async def score_pairs(
@@ -30,19 +34,28 @@ async def score_pairs(
     places: dict[str, list[int]] = {}
     for place, (query, _) in enumerate(pairs):
         places.setdefault(query, []).append(place)
-    found: list[RerankResult | None] = [None] * len(pairs)
-    for query, own in places.items():
+    found: dict[int, RerankResult] = {}
+    slots = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
+
+    async def score_query(query: str, own: Sequence[int]) -> None:
         texts = [pairs[place][1] for place in own]
-        try:
-            ranked = await services.reranker.rerank(query, texts, record, max_passages=max_pairs, **options)
-        except GatewayError as error:
-            if error.passage_index is not None:
-                error.facts |= {"passage": own[error.passage_index], "field": field}
-            raise
-        for result in ranked.results:
-            found[own[result.index]] = result
+        async with slots:
+            try:
+                ranked = await services.reranker.rerank(query, texts, record, max_passages=max_pairs, **options)
+            except GatewayError as error:
+                if error.passage_index is not None:
+                    error.facts |= {"passage": own[error.passage_index], "field": field}
+                raise
+        found.update({own[result.index]: result for result in ranked.results})
+
+    tasks = [asyncio.create_task(score_query(query, own)) for query, own in places.items()]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     record.pairs = len(pairs)
-    scored = [result for result in found if result is not None]
-    record.tokens = sum(result.token_count for result in scored)
-    record.truncated = sum(result.truncated for result in scored)
-    return scored
+    record.tokens = sum(result.token_count for result in found.values())
+    record.truncated = sum(result.truncated for result in found.values())
+    return [found[place] for place in range(len(pairs))]

@@ -89,6 +89,17 @@ def test_predict_needs_pairs(gateway: RunningGateway, inputs: object) -> None:
     assert answer.json()["error"].startswith("inputs")
 
 
+def test_many_queries_in_one_request(gateway: RunningGateway, client: RerankClient) -> None:
+    pairs = [[f"question {number}?", "an answer"] for number in range(600)]
+    data = gateway.http.post(
+        "/score", json={"text_1": [query for query, _ in pairs], "text_2": [text for _, text in pairs]}
+    ).json()["data"]
+    assert [item["index"] for item in data] == list(range(600))
+    for place in (0, 299, 599):
+        (expected,) = client.rerank(pairs[place][0], [pairs[place][1]])
+        assert data[place]["score"] == pytest.approx(expected.score, abs=1e-6)
+
+
 def test_a_pair_at_fault_is_named_by_its_place(gateway: RunningGateway) -> None:
     pairs = [["why?", "a"], ["how?", "b"], ["why?", " word" * 3000]]
     answer = gateway.http.post("/predict", json={"inputs": pairs, "truncate": False})
