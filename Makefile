@@ -8,7 +8,9 @@ METRICS_PORT ?= 8002
 # serve: the ranker's named config is cpu, onnx, or the target of an engine
 CONFIG ?= cpu
 GATEWAY_PORT ?= 8080
+# HOST is the gateway's address, TRITON_HOST Triton's
 HOST ?= 127.0.0.1
+TRITON_HOST ?= 127.0.0.1
 # model
 PRECISION ?= fp32
 VERSION ?= 1
@@ -51,7 +53,8 @@ run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserve
 	@$(PY) scripts/run_demo.py $(PORTS)
 
 serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running: [CONFIG=cpu] [HOST=127.0.0.1]
-	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) $(PORTS)
+	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) \
+		--triton-host $(TRITON_HOST) $(PORTS)
 
 model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
 	@$(if $(MODEL),:,$(MAKE) --no-print-directory demo-checkpoint)

@@ -22,7 +22,7 @@ from benchmarks.processes import REPOSITORY, ROOT
 from benchmarks.results import machine
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_build.progress import Progress
-from packrank_server.tritonserver import ServerStartError
+from packrank_server.errors import ServerStartError
 
 ROUNDS = 3
 # Padded in batches of 32, the mix's 8,747 tokens become 24,864 rows, 2.8 times as many. Below 3, packing's advantage is

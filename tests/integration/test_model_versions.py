@@ -11,7 +11,8 @@ import pytest
 
 from packrank_build.make_model import make_model
 from packrank_client import RerankClient
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
 from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import copied_repository

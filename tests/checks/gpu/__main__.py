@@ -44,7 +44,8 @@ from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import TARGETS, Target
 from packrank_server.engine_record import configured_plan, read_engine_record
 from packrank_server.gpu import installed_gpus
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.checks.gpu.padding import TORCH_PYTHON, Pairs, Peers, compare
 
 COLUMNS = ("concurrency", "pairs/s", "tokens/s", "of ceiling %", "p50 ms", "p95 ms", "p99 ms", "ranker requests/run")
