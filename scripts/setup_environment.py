@@ -1,7 +1,7 @@
 """Creates the environment of `make run` (.venv), with more of it for other targets, and those apart.
 
-    python3 scripts/setup_environment.py [--gateway] [--bench] [--test] [--clients] [--torch] [--training]
-        [--e5] [--peers]
+    python3 scripts/setup_environment.py [--gateway] [--torch-ranker] [--bench] [--test] [--clients] [--torch]
+        [--training] [--e5] [--peers]
 
 A second call does nothing until a lock, a pyproject.toml, the Python or the project's place changes.
 Afterwards .venv/libpython/ holds the libpython that Triton's Python backend loads.
@@ -20,6 +20,7 @@ from pathlib import Path
 import preflight
 from debian_package import DebianPackageError, fetch
 from pip_command import PipError, run_pip
+from pytorch_build import announced_arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "packrank-environment"
@@ -49,6 +50,9 @@ class Kind:
 KINDS = {
     "serve": Kind(".venv", ["serve.lock", "tritonserver.lock"], [], ["serve"], 750),
     "gateway": Kind(".venv", ["gateway.lock", "tritonserver.lock"], [], ["serve", "gateway"], 800),
+    "torch-ranker": Kind(
+        ".venv", ["gateway.lock", "tritonserver.lock"], ["torch-ranker.txt"], ["serve", "gateway", "torch-ranker"], 2000
+    ),
     "bench": Kind(".venv", ["bench.lock", "tritonserver.lock"], [], ["serve", "bench"], 850),
     "test": Kind(
         ".venv",
@@ -203,7 +207,8 @@ def set_up(name: str, root: Path) -> None:
     if locks:
         run_pip(python, [*install, "--no-deps", "--require-hashes", "--only-binary=:all:", *locks], root)
     for file in kind.unhashed:
-        run_pip(python, [*install, "-r", f"requirements/{file}"], root)
+        build = announced_arguments() if file == "torch-ranker.txt" else []
+        run_pip(python, [*install, *build, "-r", f"requirements/{file}"], root)
     for file in kind.alone:
         run_pip(python, [*install, "--no-deps", "-r", f"requirements/{file}"], root)
     projects = ["-e", ".", "-e", "./client"]
@@ -220,6 +225,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gateway", action="store_true", help="with what the HTTP gateway needs, in .venv")
+    parser.add_argument("--torch-ranker", action="store_true", help="with PyTorch for the config torch, in .venv")
     parser.add_argument("--bench", action="store_true", help="with what plots need, in .venv")
     parser.add_argument("--test", action="store_true", help="with what the tests and checks need, in .venv")
     parser.add_argument("--clients", action="store_true", help="other people's clients, in .venv-clients")
@@ -230,8 +236,10 @@ def main() -> None:
         "--peers", nargs="+", choices=PEERS, default=[], help="rerankers to compare with, each in .venv-peers-<name>"
     )
     arguments = parser.parse_args()
-    kinds = ("gateway", "bench", "test", "clients", "torch", "training", "e5")
-    wanted = [name for name in kinds if vars(arguments)[name]] + [f"peers-{name}" for name in arguments.peers]
+    kinds = ("gateway", "torch-ranker", "bench", "test", "clients", "torch", "training", "e5")
+    wanted = [name for name in kinds if vars(arguments)[name.replace("-", "_")]] + [
+        f"peers-{name}" for name in arguments.peers
+    ]
     wanted = wanted or ["serve"]
     try:
         for name in wanted:
