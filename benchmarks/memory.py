@@ -1,237 +1,149 @@
-"""`make bench-memory`: what server and gateway hold in memory, idle, under load, over many requests, and in a burst.
+"""`make bench-memory`: memory of server and gateway when idle, under load, over many requests and in a burst.
 
-Memory is PSS, which counts a page that several processes share once (Linux: Documentation/filesystems/proc.rst,
-smaps_rollup). Leaves benchmarks/results/memory.md, memory_states.csv, memory_growth.csv and memory.svg.
+Memory is PSS, in MiB. Writes benchmarks/results/memory.md and memory.csv. Takes about an hour.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import collections
-import contextlib
-import itertools
-import json
 import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from benchmarks.length_mixes import question_of_lengths
-from benchmarks.local_ensemble import REPOSITORY, model_and_machine, published_tokenizer, served
-from benchmarks.open_loop import HttpConnections
-from benchmarks.plots import line_plot
-from benchmarks.report import RESULTS, Row, markdown_table, write_csv, write_markdown
-from benchmarks.workload import mixed_questions
-from packrank_backend.build_record import StaleBuild
+from benchmarks.bare_ranker import published_tokenizer
+from benchmarks.command import exit_code
+from benchmarks.processes import REPOSITORY, Gateway, memory_mib, running_gateway, running_server
+from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
+from benchmarks.serving.loops import closed_loop
+from benchmarks.serving.ways import through_gateway
+from benchmarks.workload import mixed_questions, question_of_lengths
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress
-from packrank_server.stub_processes import stub_processes
-from packrank_server.tritonserver import ServerStartError, TritonServer
-from tests.support.running_gateway import RunningGateway, running_gateway
+from packrank_server.tritonserver import TritonServer
 
 CONCURRENCY = 16
+DEADLINE_S = 300.0
 SAMPLES = 80
-BURST_REQUESTS, BURST_PASSAGES, BURST_DEADLINE_S = 1000, 100, 20.0
-# One request in so many is large, so that buffers of every size are taken and given back.
+BURST_PASSAGES, BURST_DEADLINE_S = 100, 20.0
+# One request in 500 is large, so that buffers of every size are allocated and freed.
 LARGE_EVERY = 500
 
 Memory = dict[str, float]
-
-
-def pss_mib(rollup: str) -> float:
-    """The PSS of one process in MiB, from the text of its smaps_rollup."""
-    for line in rollup.splitlines():
-        name, _, value = line.partition(":")
-        if name == "Pss":
-            return int(value.split()[0]) / 1024
-    raise ValueError("no Pss in smaps_rollup")
-
-
-def memory(server: TritonServer, gateway: RunningGateway) -> Memory:
-    """PSS in MiB of tritonserver, of each model's process, and of the gateway."""
-    pids = {"tritonserver": server.process.pid, "gateway": gateway.process.pid}
-    pids |= {f"model {name}": pid for pid, name in stub_processes(server.process.pid).items()}
-    return {name: pss_mib(Path(f"/proc/{pid}/smaps_rollup").read_text()) for name, pid in sorted(pids.items())}
+"""PSS in MiB by process."""
 
 
 def slope_per_1000(requests: Sequence[float], mib: Sequence[float]) -> float:
-    """MiB that 1,000 requests add over the second half: the slope of least squares."""
+    """Return the MiB that 1,000 requests add: least squares over the second half."""
     half = len(requests) // 2
     return 1000 * float(np.polyfit(requests[half:], mib[half:], 1)[0])
 
 
-def small_questions(repository: Path) -> list[Question]:
-    """Questions of one passage with 16 to 24 tokens a pair; the last of LARGE_EVERY has 10 of up to 200 tokens."""
-    tokenizer = published_tokenizer(repository)
+def small_questions(tokenizer: Tokenizer) -> list[Question]:
+    """Return LARGE_EVERY questions of one passage with 16 to 24 tokens; the last has 10 of up to 200 tokens."""
     random = np.random.default_rng(0)
     small = [question_of_lengths(tokenizer, random.integers(16, 25, 1), seed) for seed in range(LARGE_EVERY - 1)]
     return [*small, question_of_lengths(tokenizer, random.integers(16, 201, 10), LARGE_EVERY)]
 
 
-def body_of(question: Question) -> bytes:
-    """The question in Cohere's words."""
-    return json.dumps({"query": question.query, "documents": list(question.passages)}).encode()
-
-
-async def ask_all(
+def asked(
     url: str,
-    bodies: Sequence[bytes],
-    requests: int,
-    concurrency: int,
-    after: Callable[[int], None] = lambda _: None,
-    deadline_s: float = 300.0,
-) -> collections.Counter[int]:
-    """Send `requests` of the bodies in turns; statuses and how often. `after` is told how many have been answered."""
-    connections = HttpConnections(url, "/v2/rerank", {"x-request-timeout-s": f"{deadline_s:g}"})
-    numbers = itertools.count()
-    statuses: collections.Counter[int] = collections.Counter()
-
-    async def work() -> None:
-        while (number := next(numbers)) < requests:
-            status, _ = await connections.post(bodies[number % len(bodies)])
-            statuses[status] += 1
-            after(statuses.total())
-
-    await asyncio.gather(*(work() for _ in range(concurrency)))
-    connections.close()
-    return statuses
-
-
-async def sampled(work: asyncio.Task[collections.Counter[int]], sample: Callable[[], None]) -> None:
-    """Call `sample` ten times a second until the work is done."""
-    while not work.done():
-        sample()
-        await asyncio.wait((work,), timeout=0.1)
-
-
-@contextlib.contextmanager
-def many_connections() -> Iterator[None]:
-    """As many open files as the system lets this process have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-class Highest:
-    """The highest reading of each process."""
-
-    def __init__(self, read: Callable[[], Memory]) -> None:
-        self._read = read
-        self.memory: Memory = {}
-
-    def __call__(self) -> None:
-        """Read once more."""
-        for name, value in self._read().items():
-            self.memory[name] = max(value, self.memory.get(name, 0.0))
-
-
-async def highest_during(
-    url: str,
-    bodies: Sequence[bytes],
+    questions: Sequence[Question],
     requests: int,
     concurrency: int,
     read: Callable[[], Memory],
-    deadline_s: float = 300.0,
-) -> tuple[Memory, collections.Counter[int]]:
-    """The highest memory of each process while requests are answered, and their statuses."""
-    highest = Highest(read)
-    work = asyncio.create_task(ask_all(url, bodies, requests, concurrency, deadline_s=deadline_s))
-    await sampled(work, highest)
-    return highest.memory, work.result()
+    *,
+    deadline_s: float = DEADLINE_S,
+    after: Callable[[int], None] = lambda _: None,
+) -> tuple[Memory, Counter[str]]:
+    """Send requests through the gateway; return each process's highest memory meanwhile, and the outcomes."""
+    highest: Memory = {}
+
+    async def run() -> Counter[str]:
+        async with through_gateway(url, deadline_s) as ask:
+            work = asyncio.create_task(closed_loop(ask, questions, concurrency, requests, after))
+            while not work.done():
+                for name, value in read().items():
+                    highest[name] = max(value, highest.get(name, 0.0))
+                await asyncio.wait((work,), timeout=0.1)
+            return work.result().outcomes
+
+    outcomes = asyncio.run(run())
+    return highest, outcomes
 
 
-def state_row(state: str, read: Memory) -> Row:
-    """One row of the table: every process, and their sum."""
-    return {"state": state, **{name: round(value) for name, value in read.items()}, "sum": round(sum(read.values()))}
+def state_row(state: str, memory: Memory) -> Row:
+    """Return one row of the table: every process, and their sum."""
+    rounded = {name: round(value) for name, value in memory.items()}
+    return {"state": state, **rounded, "sum": round(sum(memory.values()))}
 
 
 def main() -> int:
-    """Command line of `make bench-memory`."""
+    """Run the command line of `make bench-memory`."""
     parser = argparse.ArgumentParser(prog="make bench-memory", description=__doc__)
-    parser.add_argument("--repository", type=Path, default=REPOSITORY)
     parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--mixed-requests", type=int, default=32, help="requests of the load")
-    parser.add_argument("--burst", type=int, default=BURST_REQUESTS, help="requests of the burst, 0: none")
+    parser.add_argument("--mixed-requests", type=int, default=32, help="requests of 1 to 20 passages")
+    parser.add_argument("--burst", type=int, default=1000, help="requests of the burst")
     options = parser.parse_args()
-    try:
-        with (
-            many_connections(),
-            served(options.repository, "memory") as server,
-            running_gateway(server.grpc_endpoint) as gateway,
-        ):
-            measure(options, server, gateway)
-    except (ServerStartError, StaleBuild) as error:
-        print(f"make bench-memory: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("make bench-memory", lambda: run(options))
 
 
-def measure(options: argparse.Namespace, server: TritonServer, gateway: RunningGateway) -> None:
-    """The whole report; the MiB are sums over processes where nothing else is said."""
+def run(options: argparse.Namespace) -> None:
+    """Measure the published model and write the report."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the burst opens a connection per request
+    with running_server(REPOSITORY, "memory") as server, running_gateway(server.grpc_endpoint) as gateway:
+        states, sentences = measure(options, published_tokenizer(REPOSITORY), server, gateway)
+    write_csv("memory", states)
+    write_markdown("memory", f"PSS in MiB. {model_and_machine(REPOSITORY)}", markdown_table(states), *sentences)
+
+
+def measure(
+    options: argparse.Namespace, tokenizer: Tokenizer, server: TritonServer, gateway: Gateway
+) -> tuple[list[Row], list[str]]:
+    """Return a row for each state, and sentences about growth and the burst."""
     progress = Progress()
 
     def read() -> Memory:
-        return memory(server, gateway)
+        return memory_mib(server.process.pid, gateway.pid)
 
     states = [state_row("started", read())]
-    mixed = [body_of(question) for question in mixed_questions(options.mixed_requests)]
     progress.step(f"{options.mixed_requests} mixed requests of 1 to 20 passages, {CONCURRENCY} at a time")
-    highest, _ = asyncio.run(highest_during(gateway.url, mixed, options.mixed_requests, CONCURRENCY, read))
+    mixed = mixed_questions(options.mixed_requests)
+    highest, _ = asked(gateway.url, mixed, len(mixed), CONCURRENCY, read)
     states += [state_row("highest under mixed load", highest), state_row("idle after it", read())]
 
-    progress.step(f"{options.requests} requests, {CONCURRENCY} at a time")
-    growth: list[Row] = []
-    every = max(1, options.requests // SAMPLES)
+    progress.step(f"{options.requests} small requests, {CONCURRENCY} at a time")
+    samples: list[tuple[int, Memory]] = []
 
     def note(answered: int) -> None:
-        if answered % every == 0:
-            now = read()
-            rest = sum(now.values()) - now["gateway"]
-            growth.append({"requests": answered, "server MiB": round(rest, 1), "gateway MiB": round(now["gateway"], 1)})
-            progress.detail(f"{answered} answered, server {rest:.0f} MiB, gateway {now['gateway']:.0f} MiB")
+        if answered % max(1, options.requests // SAMPLES) == 0:
+            samples.append((answered, read()))
+            progress.detail(f"{answered} answered, {sum(samples[-1][1].values()):.0f} MiB")
 
-    bodies = [body_of(question) for question in small_questions(options.repository)]
-    statuses = asyncio.run(ask_all(gateway.url, bodies, options.requests, CONCURRENCY, note))
-    states.append(state_row(f"idle after {options.requests} requests more", read()))
-    requests = [float(row["requests"]) for row in growth]
-    slopes = {
-        part: slope_per_1000(requests, [float(row[f"{part} MiB"]) for row in growth]) for part in ("server", "gateway")
-    }
-    text = [
-        f"Memory (PSS, MiB). {model_and_machine(options.repository)}",
-        f"{options.requests} requests through the gateway, {CONCURRENCY} at a time; statuses {dict(statuses)}. "
-        + ", ".join(f"{part} {slope:+.2f} MiB per 1,000 requests" for part, slope in slopes.items())
-        + " over the second half.",
-    ]
-    if options.burst:
-        passages = [f"{number}: {'protein ' * 60}" for number in range(BURST_PASSAGES)]
-        burst = [body_of(Question("why?", passages))]
-        size = f"{BURST_PASSAGES} passages and {len(burst[0]) / 1024:.0f} KiB each"
-        progress.step(f"a burst of {options.burst} requests, {size}")
-        highest, statuses = asyncio.run(
-            highest_during(gateway.url, burst, options.burst, options.burst, read, BURST_DEADLINE_S)
-        )
-        states += [state_row("highest in the burst", highest), state_row("idle after it ", read())]
-        text.append(
-            f"The burst: {options.burst} requests at once, {size}, deadline "
-            f"{BURST_DEADLINE_S:g} s; statuses {dict(statuses)}."
-        )
-    write_csv("memory_states", states)
-    write_csv("memory_growth", growth)
-    line_plot(
-        RESULTS / "memory.svg",
-        {part: [(float(row["requests"]), float(row[f"{part} MiB"])) for row in growth] for part in slopes},
-        title="Memory over requests",
-        x="requests answered",
-        y="PSS, MiB",
+    _, outcomes = asked(gateway.url, small_questions(tokenizer), options.requests, CONCURRENCY, read, after=note)
+    states.append(state_row(f"idle after {options.requests:,} requests more", read()))
+    requests = [float(count) for count, _ in samples]
+    of_gateway = slope_per_1000(requests, [memory["gateway"] for _, memory in samples])
+    in_all = slope_per_1000(requests, [sum(memory.values()) for _, memory in samples])
+    growth = (
+        f"{options.requests:,} requests: {dict(outcomes)}. Over the second half, 1,000 requests add "
+        f"{in_all - of_gateway:+.2f} MiB to the server and {of_gateway:+.2f} MiB to the gateway."
     )
-    write_markdown("memory", "\n\n".join([*text, markdown_table(states)]))
+
+    large = Question("why?", [f"{number}: {'protein ' * 60}" for number in range(BURST_PASSAGES)])
+    progress.step(f"a burst of {options.burst} requests of {BURST_PASSAGES} passages")
+    highest, outcomes = asked(gateway.url, [large], options.burst, options.burst, read, deadline_s=BURST_DEADLINE_S)
+    states += [state_row("highest in the burst", highest), state_row("idle after the burst", read())]
+    burst = (
+        f"Burst: {options.burst:,} requests at once, {BURST_PASSAGES} passages each, deadline {BURST_DEADLINE_S:g} s: "
+        f"{dict(outcomes)}."
+    )
+    return states, [growth, burst]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plots of measurements, as SVG that a browser shows without anything else."""
+"""Draw measurements as an SVG file that a browser shows by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import matplotlib
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 Points = Sequence[tuple[float, float]]
 
@@ -17,7 +16,7 @@ Points = Sequence[tuple[float, float]]
 def line_plot(
     path: Path, series: Mapping[str, Points], *, title: str, x: str, y: str, log_x: bool = False, log_y: bool = False
 ) -> None:
-    """Write `path` (.svg): one line for each series of (x, y) points; `x` and `y` name the axes, units included."""
+    """Write `path` (.svg): one line per series of (x, y) points. `x` and `y` name the axes and their units."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, points in series.items():
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
@@ -31,26 +30,6 @@ def line_plot(
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
-
-
-def bar_plot(path: Path, groups: Mapping[str, Mapping[str, float]], *, title: str, y: str) -> None:
-    """Write `path` (.svg): groups of bars, `groups[group][bar]` high; a bar that a group lacks is left out."""
-    bars = list(dict.fromkeys(bar for group in groups.values() for bar in group))
-    figure, axes = plt.subplots(figsize=(max(7, 0.45 * len(groups) * len(bars)), 4), layout="constrained")
-    width = 0.8 / len(bars)
-    for place, bar in enumerate(bars):
-        present = [(index, group[bar]) for index, group in enumerate(groups.values()) if bar in group]
-        left = [index + (place - (len(bars) - 1) / 2) * width for index, _ in present]
-        drawn = axes.bar(left, [height for _, height in present], width, label=bar)
-        axes.bar_label(drawn, fmt="{:.3g}", fontsize=7, padding=1)
-    axes.set_xticks(range(len(groups)), list(groups))
-    axes.set(title=title, ylabel=y)
-    axes.legend(fontsize=8, ncols=2)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
     # without a date, the same measurement gives the same file
     with matplotlib.rc_context({"svg.hashsalt": path.stem}):
         figure.savefig(path, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Fetches packages of the running Debian or Ubuntu and unpacks them: needs no root, installs nothing.
+"""Download packages of this Debian or Ubuntu and unpack them, without root and without installing.
 
 python3 scripts/debian_package.py libb64-0d --into .cache/debian
 """
@@ -10,20 +10,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-
-class DebianPackageError(Exception):
-    """A package could not be fetched; the message says why and what to do."""
+from preflight import SetupError
 
 
-def fetch(names: "list[str]", into: Path) -> None:
-    """Unpacks the newest release of each package that apt knows under `into` (`into/usr/lib/...`).
+def fetch(names: list[str], into: Path) -> None:
+    """Unpack the newest release of each package that apt knows under `into`, as `into/usr/lib/...`.
 
     Raises:
-        DebianPackageError: there is no apt-get, its package lists are missing or old, or the network is.
+        SetupError: apt-get is missing, its package lists are missing or old, or the network is down.
     """
     wanted = " ".join(names)
     if shutil.which("apt-get") is None:
-        raise DebianPackageError(f"apt-get, which would fetch {wanted}, is not on this machine.")
+        raise SetupError(f"apt-get, which would fetch {wanted}, is not on this machine.")
     print(f"Fetching {wanted} (Debian packages, unpacked, not installed)", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as download:
         # Without the option, root's apt-get warns that its own unprivileged user cannot write here.
@@ -33,27 +31,21 @@ def fetch(names: "list[str]", into: Path) -> None:
         )
         if done.returncode:
             errors = [line for line in done.stdout.splitlines() if line.startswith("E: ")]
-            reason = errors[0] if errors else done.stdout.strip()
-            raise DebianPackageError(
-                f"apt-get could not download {wanted} ({reason}). Check the network, refresh apt's "
-                "package lists with `sudo apt-get update`, and run this again."
+            raise SetupError(
+                f"apt-get could not download {wanted} ({errors[0] if errors else done.stdout.strip()}). Check the "
+                "network, refresh apt's package lists with `sudo apt-get update`, and try again."
             )
         into.mkdir(parents=True, exist_ok=True)
         for package in sorted(Path(download).glob("*.deb")):
-            subprocess.run(["dpkg", "-x", str(package), str(into)], check=True)
+            subprocess.run(["dpkg", "-x", package, into], check=True)
 
 
-def main() -> None:
-    """Command line."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--into", type=Path, required=True, metavar="DIRECTORY")
     arguments = parser.parse_args()
     try:
         fetch(arguments.names, arguments.into)
-    except DebianPackageError as error:
+    except SetupError as error:
         sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

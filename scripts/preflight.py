@@ -1,6 +1,6 @@
-"""What a machine must have before the environment can be made: each lack is one sentence with its remedy.
+"""Check what a machine needs before `make` creates an environment. Each lack is one sentence with its remedy.
 
-Runs on Python 3.6 and newer, so that someone with an old Python reads the sentence and not a SyntaxError.
+Python 3.6 must be able to run this file: an old Python should print the sentence, not a SyntaxError.
 """
 
 import importlib.util
@@ -10,81 +10,36 @@ import shutil
 import sys
 import sysconfig
 from pathlib import Path
+from typing import NamedTuple
 
-PYTHONS = (
-    (3, 11),
-    (3, 12),
-    (3, 13),
-)  # tritonserver's wheel has a stub, and every locked package a wheel, for each
-OLDEST_GLIBC = (2, 35)  # the tritonserver wheel is tagged manylinux_2_35
+PYTHONS = ((3, 11), (3, 12), (3, 13))  # tritonserver has a stub for each, every locked package a wheel
+OLDEST_GLIBC = (2, 35)  # tritonserver's wheel is tagged manylinux_2_35
 
 
-def python_lack(version: "tuple[int, int]") -> str:
-    """`version` is the running Python's (major, minor). Here and below, "" means that nothing lacks."""
-    if version in PYTHONS:
-        return ""
-    return (
-        f"Python {version[0]}.{version[1]} runs this, and packrank needs 3.11, 3.12 or 3.13: install "
-        "one of them, and name it if it is not python3: `make PYTHON=python3.12 ...`."
-    )
+class SetupError(Exception):
+    """Set-up cannot go on. The message says why and what to do."""
 
 
-def machine_lack(system: str, machine: str) -> str:
-    """`system` and `machine` as `platform` names them, e.g. Linux and x86_64."""
-    if (system, machine) == ("Linux", "x86_64"):
-        return ""
-    return (
-        f"This is {system} on {machine}, and tritonserver's wheel is for Linux on x86-64 only: use such "
-        "a machine, a virtual machine or a container."
-    )
+class Machine(NamedTuple):
+    """The facts that decide whether an environment can be made in `directory`."""
 
-
-def glibc_lack(libc: str) -> str:
-    """`libc` as os.confstr("CS_GNU_LIBC_VERSION") gives it, e.g. "glibc 2.36"; "" where there is none."""
-    name, _, release = libc.partition(" ")
-    version = tuple(int(part) for part in release.split(".")[:2] if part.isdigit())
-    if name == "glibc" and version >= OLDEST_GLIBC:
-        return ""
-    return (
-        f"The C library is {libc or 'not glibc'}, and tritonserver's wheel needs glibc 2.35 or newer: use "
-        "Debian 12 or 13, Ubuntu 24.04 or another system of 2022 or later."
-    )
-
-
-def disk_lack(directory: Path, free_mb: int, needed_mb: int) -> str:
-    """Sizes in MB (10^6 bytes)."""
-    if free_mb >= needed_mb:
-        return ""
-    return (
-        f"The disk of {directory} has {free_mb} MB free, and the environment needs {needed_mb} MB: free "
-        "some, or move the project to a larger disk."
-    )
-
-
-def write_lack(directory: Path) -> str:
-    """Whether the user may create the environment in `directory`."""
-    if os.access(str(directory), os.W_OK):
-        return ""
-    return f"You cannot write to {directory}: change its owner, or use a copy of your own."
-
-
-def package_lack(lacking: "list[str]", has_apt: bool) -> str:
-    """`lacking` names what this Python comes without; apt-get, where there is one, fetches it."""
-    if has_apt or not lacking:
-        return ""
-    return (
-        f"This Python comes without {' and '.join(lacking)}, and there is no apt-get to fetch it: install "
-        "your distribution's packages with Python's venv module and its shared library."
-    )
+    directory: Path
+    writable: bool
+    free_mb: int  # MB are 10^6 bytes
+    python: "tuple[int, ...]"  # (major, minor)
+    platform: str  # "Linux on x86_64"
+    libc: str  # "glibc 2.36"
+    missing: "list[str]"  # parts that this Python comes without
+    has_apt: bool  # apt-get can fetch those parts
 
 
 def libpython_name() -> str:
-    """The running Python's shared library, which Triton's Python backend loads."""
-    return f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    """Name the running Python's shared library, which Triton's Python backend loads."""
+    return "libpython{}.{}.so.1.0".format(*sys.version_info[:2])
 
 
 def find_libpython() -> "Path | None":
-    """Where that library is installed, if it is (Debian's python3 is linked statically and comes without)."""
+    """Find that library. Debian links python3 statically and packages the library separately."""
     base = Path(sys.base_prefix) / "lib"
     for directory in (Path(sysconfig.get_config_var("LIBDIR") or base), base):
         if (directory / libpython_name()).exists():
@@ -93,29 +48,54 @@ def find_libpython() -> "Path | None":
 
 
 def has_ensurepip() -> bool:
-    """Whether the venv module can put pip into an environment (Debian moves that part to python3-venv)."""
+    """Check that the venv module can install pip. Debian moves that part to python3-venv."""
     return importlib.util.find_spec("ensurepip") is not None
 
 
 def free_mb(directory: Path) -> int:
-    """Free space in MB (10^6 bytes) that the user may fill."""
+    """Return the free space that the user may fill, in MB (10^6 bytes)."""
     return shutil.disk_usage(str(directory)).free // 10**6
 
 
-def lacks(root: Path, needed_mb: int) -> "list[str]":
-    """Every reason why the running Python cannot make the environment under `root`; `needed_mb` of disk."""
-    try:
-        libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
-    except (AttributeError, ValueError):
-        libc = ""
-    lacking = [] if has_ensurepip() else ["pip"]
-    lacking += [] if find_libpython() else [libpython_name()]
-    found = [
-        python_lack(sys.version_info[:2]),
-        machine_lack(platform.system(), platform.machine()),
-        glibc_lack(libc),
-        disk_lack(root, free_mb(root), needed_mb),
-        write_lack(root),
-        package_lack(lacking, shutil.which("apt-get") is not None),
-    ]
-    return [lack for lack in found if lack]
+def this_machine(directory: Path) -> Machine:
+    """Collect the facts about this machine."""
+    return Machine(
+        directory=directory,
+        writable=os.access(str(directory), os.W_OK),
+        free_mb=free_mb(directory),
+        python=sys.version_info[:2],
+        platform=f"{platform.system()} on {platform.machine()}",
+        libc=(os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else "") or "",
+        missing=([] if has_ensurepip() else ["pip"]) + ([] if find_libpython() else [libpython_name()]),
+        has_apt=shutil.which("apt-get") is not None,
+    )
+
+
+def lacks(machine: Machine, needed_mb: int) -> "list[str]":
+    """List every reason why `machine` cannot hold an environment of `needed_mb`."""
+    found = []
+    if machine.python not in PYTHONS:
+        found += ["This is Python {}.{}, and packrank needs 3.11, 3.12 or 3.13. ".format(*machine.python)]
+        found[-1] += "Install one of them and name it: `make PYTHON=python3.12 ...`."
+    if machine.platform != "Linux on x86_64":
+        found += [f"This is {machine.platform}, and tritonserver's wheel needs Linux on x86-64. Use a container."]
+    name, _, release = machine.libc.partition(" ")
+    glibc = tuple(int(part) for part in release.split(".")[:2] if part.isdigit()) if name == "glibc" else ()
+    if glibc < OLDEST_GLIBC:
+        found += [
+            f"The C library is {machine.libc or 'not glibc'}, and tritonserver's wheel needs glibc 2.35 or newer. "
+        ]
+        found[-1] += "Use Debian 12 or 13, Ubuntu 24.04 or another system of 2022 or later."
+    if machine.free_mb < needed_mb:
+        found += [f"The disk of {machine.directory} has {machine.free_mb} MB free, "]
+        found[-1] += f"and the environment needs {needed_mb} MB. Free some space."
+    if not machine.writable:
+        found += [f"You cannot write to {machine.directory}. Change its owner, or use a copy of your own."]
+    if machine.missing and not machine.has_apt:
+        found += [f"This Python comes without {' and '.join(machine.missing)}, and there is no apt-get to fetch it. "]
+        found[-1] += "Install your distribution's packages for Python's venv module and shared library."
+    return found
+
+
+if sys.version_info[:2] not in PYTHONS:  # the scripts that import this have newer syntax
+    sys.exit("\n" + lacks(this_machine(Path.cwd()), 0)[0])

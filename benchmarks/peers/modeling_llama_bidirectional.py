@@ -1,6 +1,6 @@
 """LlamaBidirectionalForSequenceClassification for stock transformers, as remote code of the peers' checkpoint.
 
-vLLM has a class of this name of its own. The others find this file beside the checkpoint's `config.json` (`auto_map`).
+vLLM has its own class of this name. The other peers find this file beside `config.json`, through its `auto_map`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import transformers
 from transformers import LlamaConfig, LlamaModel, LlamaPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 
-# From release 5 on, `is_causal: false` in the config is enough.
+# From release 5 on, `is_causal: false` in the config suffices.
 NEEDS_MASK = int(transformers.__version__.partition(".")[0]) < 5
 
 
 class LlamaBidirectionalConfig(LlamaConfig):  # type: ignore[misc]
-    """Llama's config under the model type of NVIDIA's checkpoints."""
+    """Llama's config with the model type of NVIDIA's checkpoints."""
 
     model_type = "llama_bidirec"
 
 
 class LlamaBidirectionalForSequenceClassification(LlamaPreTrainedModel):  # type: ignore[misc]
-    """Mean of the last hidden states over a pair's tokens, one score each."""
+    """Score a pair from the mean of its last hidden states."""
 
     config_class = LlamaBidirectionalConfig
 
@@ -36,7 +36,7 @@ class LlamaBidirectionalForSequenceClassification(LlamaPreTrainedModel):  # type
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any
     ) -> SequenceClassifierOutputWithPast:
-        """Logits [pairs, 1] of padded pairs, input_ids and attention_mask INT64 [pairs, longest]."""
+        """Return logits [pairs, 1]; input_ids and attention_mask are INT64 [pairs, longest], padded."""
         visible = attention_mask
         if NEEDS_MASK:
             longest = input_ids.shape[1]

@@ -1,7 +1,7 @@
 """A question beyond the limits of one request -> chunks of passages that fit.
 
-The server works best on passages of similar length, and requests of equal size are soonest all answered: so
-the passages are sorted by length, and cut into the fewest chunks of about equal size.
+The server works best on passages of similar length, and requests of equal size finish together soonest. So passages
+are sorted by length and cut into the fewest chunks of about equal size.
 """
 
 from __future__ import annotations
@@ -12,29 +12,16 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from packrank_client._limits import Limits
-from packrank_client._question import Question
 
-# Indexes into the caller's passages, in the order in which a request holds them.
+# Indexes into the caller's passages, in the order of the request.
 Chunk: TypeAlias = tuple[int, ...]
-
-# There is no tokenizer here. Guess on the high side: too few tokens cost a refused request (the chunk is then
-# halved and sent again), too many only make chunks smaller. English text has more bytes of UTF-8 a token.
-BYTES_PER_TOKEN = 3
-# `question:`, ` \n \n passage:` and the token that begins every text.
-PROMPT_TOKENS = 10
-
-
-def estimated_tokens(question: Question) -> list[int]:
-    """A guess at the tokens of each pair: at least one each."""
-    query_bytes = len(question.query)
-    return [PROMPT_TOKENS + (query_bytes + len(passage)) // BYTES_PER_TOKEN for passage in question.passages]
 
 
 def plan_chunks(tokens: Sequence[int], limits: Limits) -> list[Chunk]:
-    """Every index of `tokens` exactly once, longest first, in the fewest chunks within the limits.
+    """Put every index of `tokens` into exactly one chunk, longest first, in the fewest chunks within the limits.
 
-    Among the plans of that many chunks, the one whose largest chunk is smallest. A pair that alone exceeds
-    the token limit becomes a chunk of its own: the server may know better, or must say no.
+    Of the plans with that many chunks, choose the one whose largest chunk is smallest. A pair over the token limit
+    gets its own chunk: the estimate may be wrong, and the server decides.
     """
     longest_first = sorted(range(len(tokens)), key=lambda index: -tokens[index])
 
@@ -59,7 +46,7 @@ def plan_chunks(tokens: Sequence[int], limits: Limits) -> list[Chunk]:
 
 
 def halve_chunk(chunk: Chunk, tokens: Sequence[int]) -> tuple[Chunk, Chunk]:
-    """Cut a chunk of at least two passages where the estimated tokens of both parts are about equal."""
+    """Cut a chunk of at least two passages where both parts have about equally many estimated tokens."""
     ends = list(accumulate(tokens[index] for index in chunk))
     place = min(range(1, len(chunk)), key=lambda place: abs(2 * ends[place - 1] - ends[-1]))
     return chunk[:place], chunk[place:]

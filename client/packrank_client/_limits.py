@@ -1,4 +1,4 @@
-"""How much one request may hold: the server says it in the configuration of its tokenizer."""
+"""How much one request may hold, as the configuration of the server's tokenizer says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKENIZER_MODEL = "tokenizer"
 
 @dataclass(frozen=True)
 class Limits:
-    """Both are at least 1; `max_request_tokens` bounds the sum over all pairs of a request."""
+    """Both are at least 1. `max_request_tokens` bounds the sum over all pairs of a request."""
 
     max_passages: int
     max_request_tokens: int
@@ -21,9 +21,9 @@ class Limits:
 def limits_from_config(
     response: Any, *, max_passages: int | None = None, max_request_tokens: int | None = None
 ) -> Limits:
-    """Read the tokenizer's ModelConfigResponse; a limit that is given is not read.
+    """Read the tokenizer's ModelConfigResponse, except for a limit that the caller gives.
 
-    Raises ServerFault when a limit is not there or not a whole number of at least 1.
+    Raises ServerFault if a limit is missing or is not a whole number of at least 1.
     """
     return Limits(
         max_passages or _parameter(response, "max_passages"),

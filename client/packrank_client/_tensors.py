@@ -1,4 +1,4 @@
-"""A chunk of a question -> the tensors of one request, and back."""
+"""A chunk of a question -> the tensors of one request; the tensors of an answer -> results."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from tritonclient.grpc import InferInput
 
 from packrank_client._chunks import Chunk
-from packrank_client._question import Question
 from packrank_client.errors import ServerFault
+from packrank_client.question import Question
 from packrank_client.results import RerankResult
 
 
 def request_inputs(question: Question, chunk: Chunk) -> list[InferInput]:
-    """Query BYTES [1, 1] and passages BYTES [1, K]; the first dimension is the batch, always 1."""
+    """Build query BYTES [1, 1] and passages BYTES [1, K]. The first dimension is the batch, always 1."""
     return [
         _bytes_input("query", [question.query]),
         _bytes_input("passages", [question.passages[index] for index in chunk]),
@@ -28,15 +28,13 @@ def _bytes_input(name: str, values: Sequence[bytes]) -> InferInput:
 
 
 def read_results(answer: Any, chunk: Chunk) -> list[RerankResult]:
-    """Read logits and scores FP32 [1, K], token_counts and untruncated_token_counts INT32 [1, K] of an InferResult.
+    """Read an InferResult: logits and scores FP32 [1, K], token_counts and untruncated_token_counts INT32 [1, K].
 
-    Raises ServerFault for a missing tensor, another shape, or a logit that is not a finite number.
+    Raises ServerFault for a missing tensor, a wrong shape, or a logit that is not finite.
     """
     logits = _row(answer, "logits", len(chunk))
     if not np.isfinite(logits).all():
-        raise ServerFault(
-            "the server answered a logit that is not a finite number: the model or its precision is at fault."
-        )
+        raise ServerFault("the server answered a logit that is not a finite number: check the model and its precision.")
     scores, tokens = _row(answer, "scores", len(chunk)), _row(answer, "token_counts", len(chunk))
     columns = (logits, scores, tokens, _row(answer, "untruncated_token_counts", len(chunk)) > tokens)
     rows = zip(*(column.tolist() for column in columns), strict=True)

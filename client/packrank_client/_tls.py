@@ -12,9 +12,9 @@ import grpc
 
 @dataclass(frozen=True)
 class TLS:
-    """PEM files: root certificates (None: gRPC's own); the client's key and chain if the server wants them.
+    """PEM files: root certificates (None: gRPC's own), and the client's key and chain if the server wants them.
 
-    Raises ValueError when one of `private_key` and `certificate_chain` is given without the other.
+    Raises ValueError for `private_key` without `certificate_chain`, or the reverse.
     """
 
     root_certificates: str | PathLike[str] | None = None
@@ -27,7 +27,7 @@ class TLS:
 
 
 def channel_credentials(tls: TLS) -> Any:
-    """Read the files. Raises OSError that names the one that cannot be read."""
+    """Read the files. Raises OSError, which names a file that cannot be read."""
     files = (tls.root_certificates, tls.private_key, tls.certificate_chain)
     roots, key, chain = (None if path is None else Path(path).read_bytes() for path in files)
     return grpc.ssl_channel_credentials(roots, key, chain)

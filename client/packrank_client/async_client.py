@@ -11,23 +11,23 @@ from typing import Any, Self, TypeAlias
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from packrank_client._base import ClientBase
-from packrank_client._call import Dispatch, RerankCall
+from packrank_client._client_base import ClientBase
 from packrank_client._limits import TOKENIZER_MODEL
-from packrank_client._question import Question, question_from_arguments
+from packrank_client._rerank_call import Dispatch, RerankCall
+from packrank_client.question import Question, question_from_arguments
 from packrank_client.results import RerankResult
 
-# (endpoint, pairs) -> what is entered around one gRPC call; pairs: 0 when the call looks up the limits. Its value are
-# headers of that call, beside the client's: lower-case names, as gRPC wants them.
+# (endpoint, pairs) -> a context entered around one gRPC call; pairs is 0 for the look-up of the limits. It yields extra
+# headers for that call, in lower case, as gRPC wants them.
 AroundCall: TypeAlias = Callable[[str, int], AbstractContextManager[Mapping[str, str]]]
 
 
 def _ignore(_answer: Any) -> None:
-    """What becomes of an answer beside its results: nothing."""
+    """Do nothing: the default of `on_answer`."""
 
 
 class AsyncRerankClient(ClientBase[InferenceServerClient]):
-    """Scores passages against a query; one client serves any number of tasks of one event loop."""
+    """Scores passages against a query. Any number of tasks of one event loop can share one client."""
 
     _connect = InferenceServerClient
 
@@ -41,7 +41,7 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         max_passage_tokens: int | None = None,
         timeout_s: float | None = None,
     ) -> list[RerankResult]:
-        """As RerankClient.rerank; cancelling the task cancels what is under way."""
+        """Score every passage, like `RerankClient.rerank`. Cancelling the task cancels its requests."""
         question = question_from_arguments(
             query, passages, top_n=top_n, truncate=truncate, max_passage_tokens=max_passage_tokens
         )
@@ -55,9 +55,9 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         around_call: AroundCall | None = None,
         on_answer: Callable[[Any], None] = _ignore,
     ) -> list[RerankResult]:
-        """As rerank, for arguments that have been checked (`packrank_client._question`).
+        """Score a question whose arguments are already checked, like `rerank`.
 
-        `on_answer` gets the InferResult of each part of the request.
+        `around_call` wraps each gRPC call, and `on_answer` gets each InferResult. The gateway traces calls with them.
         """
         call = self._begin(question, timeout_s)
         outstanding: dict[asyncio.Task[Any], Dispatch] = {}
@@ -98,7 +98,7 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
             return await connection.infer(**self._infer_arguments(call, chunk, headers))
 
     async def is_ready(self, *, timeout_s: float | None = None) -> bool:
-        """Whether at least one endpoint serves the model now. Raises Unauthorized."""
+        """Tell whether at least one endpoint serves the model now. Raises Unauthorized."""
         deadline = self._deadline(timeout_s)
         for endpoint in range(len(self._endpoints)):
             options = self._readiness_options(deadline, endpoint)
@@ -110,7 +110,7 @@ class AsyncRerankClient(ClientBase[InferenceServerClient]):
         return False
 
     async def close(self) -> None:
-        """Close the connections; calls under way in other tasks end with ServerUnavailable."""
+        """Close the connections. Calls still running in other tasks end with ServerUnavailable."""
         for connection in self._disconnect():
             await connection.close()
 

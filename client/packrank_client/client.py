@@ -12,35 +12,34 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from packrank_client._base import ClientBase
-from packrank_client._call import Dispatch, RerankCall
-from packrank_client._deadline import Deadline
+from packrank_client._client_base import ClientBase
 from packrank_client._limits import TOKENIZER_MODEL
-from packrank_client._question import question_from_arguments
+from packrank_client._rerank_call import Dispatch, RerankCall
+from packrank_client.deadline import Deadline
+from packrank_client.question import question_from_arguments
 from packrank_client.results import RerankResult
 
 
 class _Cancellable(Protocol):
-    """A call under way."""
+    """A gRPC call in progress."""
 
     def cancel(self) -> None: ...
 
 
 _TakeReply: TypeAlias = Callable[[Any, InferenceServerException | None], None]
-# A signal that comes between Python's last look and the beginning of a wait does not end the wait, so the main thread
-# must not wait for long if Ctrl-C is to work.
+# A signal that arrives just before a wait begins does not end that wait. Waits are short, so that Ctrl-C works.
 SIGNAL_CHECK_S = 0.5
 
-# The call, once it is started; None when it could not be.
+# The call, once it has started; None if it could not start.
 _Start: TypeAlias = "Future[_Cancellable | None]"
 
 
 class _Connection(InferenceServerClient):  # type: ignore[misc]
-    """tritonclient's client, whose calls are all started by one thread of its own.
+    """tritonclient's client with one thread that starts all calls.
 
-    Two reasons. async_infer keeps the call in an attribute of the client until it returns it, so of two threads
-    inside it one could be given the other's call to cancel. And a KeyboardInterrupt, which only the main thread
-    gets, inside the start of a gRPC call leaves a channel that can never be closed.
+    This has two reasons. async_infer keeps a new call in an attribute of the client, so two threads could swap their
+    calls and cancel the wrong one. And a KeyboardInterrupt, which hits the main thread only, could leave a channel
+    that never closes if it interrupts the start of a gRPC call.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -48,7 +47,7 @@ class _Connection(InferenceServerClient):  # type: ignore[misc]
         super().__init__(*arguments, **options)
 
     def start(self, reply: _TakeReply, **arguments: Any) -> _Start:
-        """Start async_infer; `reply` gets its `result` or `error`, by these names."""
+        """Start async_infer, which calls `reply` with the keywords `result` and `error`."""
 
         def start() -> _Cancellable | None:
             try:
@@ -66,7 +65,7 @@ class _Connection(InferenceServerClient):  # type: ignore[misc]
 
 
 class _Reply(NamedTuple):
-    """What came of a dispatch: an answer or an error."""
+    """A dispatch with its answer or its error."""
 
     dispatch: Dispatch
     answer: Any
@@ -74,7 +73,7 @@ class _Reply(NamedTuple):
 
 
 def _next_reply(replies: SimpleQueue[_Reply], deadline: Deadline) -> _Reply:
-    """Raises DeadlineExceeded."""
+    """Wait for the next reply. Raises DeadlineExceeded."""
     while True:
         with suppress(Empty):
             return replies.get(timeout=min(deadline.remaining_s(), SIGNAL_CHECK_S))
@@ -87,7 +86,7 @@ def _cancel(start: _Start) -> None:
 
 
 class RerankClient(ClientBase[_Connection]):
-    """Scores passages against a query; one client can be shared by any number of threads."""
+    """Scores passages against a query. Any number of threads can share one client."""
 
     _connect = _Connection
 
@@ -103,10 +102,12 @@ class RerankClient(ClientBase[_Connection]):
     ) -> list[RerankResult]:
         """Score every passage; highest logit first, equal logits in the order of `passages`.
 
-        `top_n` keeps the best. `truncate` is NONE (a pair over the model's limit is refused) or END (the
-        passage's tail is cut). `max_passage_tokens` cuts each passage to so many tokens first, whatever
-        `truncate` says. `timeout_s` bounds the whole call, all its requests included; None: the
-        client's default. On expiry or any error, what is still under way is cancelled.
+        - `top_n`: keep only the best.
+        - `truncate`: NONE refuses a pair over the model's limit, END cuts the passage's tail.
+        - `max_passage_tokens`: cut each passage to this many tokens first, for either value of `truncate`.
+        - `timeout_s`: deadline of the whole call, all its requests included; None uses the client's default.
+
+        On expiry or any error, the call cancels its remaining requests.
 
         Raises InvalidRequest, ServerUnavailable, ServerOverloaded, DeadlineExceeded, Unauthorized or
         ServerFault.
@@ -136,7 +137,7 @@ class RerankClient(ClientBase[_Connection]):
         return call.results()
 
     def _send(self, call: RerankCall, dispatch: Dispatch, replies: SimpleQueue[_Reply]) -> _Start | None:
-        """Send a dispatch, whose reply goes to the queue; returns what to cancel, None when it is over."""
+        """Send a dispatch whose reply goes to the queue; return its call, or None if the reply is already there."""
         connection = self._connection(dispatch.endpoint)
 
         def reply(result: Any, error: InferenceServerException | None) -> None:
@@ -152,7 +153,7 @@ class RerankClient(ClientBase[_Connection]):
         return None
 
     def is_ready(self, *, timeout_s: float | None = None) -> bool:
-        """Whether at least one endpoint serves the model now. Raises Unauthorized."""
+        """Tell whether at least one endpoint serves the model now. Raises Unauthorized."""
         deadline = self._deadline(timeout_s)
         for endpoint in range(len(self._endpoints)):
             options = self._readiness_options(deadline, endpoint)
@@ -164,7 +165,7 @@ class RerankClient(ClientBase[_Connection]):
         return False
 
     def close(self) -> None:
-        """Close the connections; calls under way in other threads end with ServerUnavailable."""
+        """Close the connections. Calls still running in other threads end with ServerUnavailable."""
         for connection in self._disconnect():
             connection.close()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class RerankError(Exception):
     """Base of all errors of a rerank call; `str()` is a sentence for people."""
@@ -10,15 +13,22 @@ class RerankError(Exception):
 class InvalidRequest(RerankError):
     """Fix the input: the same call will be refused again.
 
-    `kind` is the server's name of the problem (`pair_too_long`, `empty_query`, ...) or one of `invalid_type`,
-    `invalid_top_n`, `invalid_timeout` and `invalid_argument` (refused without a name).
-    `passage_index` is the index of the passage at fault in the caller's list, None when no single one is.
+    - `kind`: the server's name of the problem (`pair_too_long`, `empty_query`, ...). The client adds `invalid_type`,
+      `invalid_top_n` and `invalid_timeout`, and `invalid_argument` for a refusal without a name.
+    - `facts`: the numbers in the sentence, such as `{"passage": 3, "tokens": 65, "limit": 64}`.
+    - `passage_index`: the passage at fault in the caller's list, or None.
     """
 
-    def __init__(self, message: str, *, kind: str = "invalid_argument", passage_index: int | None = None) -> None:
+    def __init__(self, message: str, *, kind: str = "invalid_argument", facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.kind = kind
-        self.passage_index = passage_index
+        self.facts = dict(facts or {})
+
+    @property
+    def passage_index(self) -> int | None:
+        """The index of the passage at fault, in the caller's list; None if no single passage is."""
+        index: int | None = self.facts.get("passage")
+        return index
 
 
 class ServerUnavailable(RerankError):
@@ -38,4 +48,4 @@ class Unauthorized(RerankError):
 
 
 class ServerFault(RerankError):
-    """Report it to whoever runs the server: it failed, or answered something that makes no sense."""
+    """Report it to the server's operator: the server failed, or its answer makes no sense."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 class RerankResult:
     """One scored passage.
 
-    `index` is its place in the caller's list, `logit` the model's raw output, `score` its sigmoid (0 to 1),
-    `token_count` the tokens of query, passage and prompt together, after truncation; `truncated` says whether
-    the passage's tail was cut.
+    - `index`: its place in the caller's list.
+    - `logit`: the model's raw output; `score` is its sigmoid, 0 to 1.
+    - `token_count`: tokens of prompt, query and passage together, after truncation.
+    - `truncated`: whether the passage's tail was cut.
     """
 
     index: int
@@ -23,5 +24,5 @@ class RerankResult:
 
 
 def ranked(results: Iterable[RerankResult], top_n: int | None = None) -> list[RerankResult]:
-    """Highest logit first, equal logits in the caller's order; the first `top_n` of them, or all."""
+    """Sort by logit, highest first, equal logits in the caller's order; keep the first `top_n`, or all."""
     return sorted(results, key=lambda result: (-result.logit, result.index))[:top_n]

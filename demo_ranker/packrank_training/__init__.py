@@ -1,1 +1,1 @@
-"""The demo ranker's training recipe: packaged texts -> questions with candidates -> adapters and a score head."""
+"""Train the demo ranker: packaged texts -> questions with candidates -> adapters and a score head."""

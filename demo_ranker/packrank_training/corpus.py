@@ -1,4 +1,4 @@
-"""All texts that may be trained on, and the development set, from unpacked packages."""
+"""Select training and development documents from unpacked packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VAGUE = frozenset(_VAGUE_TEXT.split("|"))
 
 @dataclass(frozen=True)
 class Document:
-    """A passage, the text that it answers (its heading or description) and the package that it comes from."""
+    """A passage, its title (the heading or description that it answers) and its package."""
 
     title: str
     text: str
@@ -36,7 +36,7 @@ class Document:
 
 
 def documents(source: Source, unpacked: Path) -> Iterator[Document]:
-    """The usable sections of a source, in the order of its files."""
+    """Yield the usable sections of a source, in the order of its files."""
     for path in files_of(source, unpacked):
         for section in _sections(source, path):
             if is_usable(section) and (" " in section.title or source.kind == "dictionary"):
@@ -44,7 +44,7 @@ def documents(source: Source, unpacked: Path) -> Iterator[Document]:
 
 
 def is_usable(section: Section) -> bool:
-    """Whether a heading reads as a subject of its own, and its text is long enough to say something of it."""
+    """Return whether the heading stands alone as a subject and the text is long enough to answer it."""
     title = section.title
     if len(section.text) < SHORTEST_TEXT or not 3 < len(title) <= LONGEST_TITLE or title.lower().strip(":.") in _VAGUE:
         return False
@@ -54,10 +54,9 @@ def is_usable(section: Section) -> bool:
 
 
 def package_descriptions(lists: Path) -> list[Document]:
-    """Short and long descriptions from apt's Translation-en file of Debian's main archive."""
-    path = max(
-        lists.glob("*_main_i18n_Translation-en*"), key=lambda each: each.stat().st_size
-    )  # not -updates, -security
+    """Return short and long descriptions from apt's Translation-en file of Debian's main archive."""
+    # The largest list is the release's own; -updates and -security are small.
+    path = max(lists.glob("*_main_i18n_Translation-en*"), key=lambda each: each.stat().st_size)
     index = subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", str(path)], check=True, capture_output=True).stdout
     found = []
     for stanza in index.decode("utf-8").split("\n\n"):
@@ -72,16 +71,16 @@ def package_descriptions(lists: Path) -> list[Document]:
 
 
 def training_documents(unpacked: Path, lists: Path, held_out: set[tuple[str, ...]]) -> list[Document]:
-    """Every document that may be trained on.
+    """Return every document that training may use.
 
-    Left out: the development sources, texts that share ten words in a row with a held-out answer, and doubles.
+    Omits development sources, duplicates, and texts that share ten consecutive words with a held-out text.
     """
     chosen: list[Document] = []
     for source in SOURCES:
         if source.development:
             continue
         rng = random.Random(f"corpus {source.package}")
-        # Headings that are questions come first: they are what the model is for.
+        # `most` should keep the headings that are questions: answering questions is what the model is for.
         found = sorted(_distinct(documents(source, unpacked)), key=lambda each: (each.title[-1] != "?", rng.random()))
         chosen += found[: source.most]
     chosen += package_descriptions(lists)
@@ -89,7 +88,7 @@ def training_documents(unpacked: Path, lists: Path, held_out: set[tuple[str, ...
 
 
 def development_documents(unpacked: Path) -> list[Document]:
-    """The documents of the development sources."""
+    """Return the documents of the development sources."""
     return _distinct(document for source in SOURCES if source.development for document in documents(source, unpacked))
 
 
@@ -112,7 +111,7 @@ def _sections(source: Source, path: Path) -> Iterator[Section]:
 
 
 def _entries(dictionary: str) -> Iterator[Section]:
-    """The entries of a dictd dictionary: a headword at the start of a line, its text indented."""
+    """Yield the entries of a dictd dictionary: a headword at the start of a line, then indented text."""
     for entry in re.split(r"\n(?=\S[^\n]*\n\n? +<)", dictionary):
         word, _, text = entry.partition("\n")
         text = re.sub(r"\[\{Jargon File\}\]|\(\d{4}-\d\d-\d\d\)|<[a-z, ]+>|[{}]", "", text)

@@ -1,4 +1,4 @@
-"""Questions with their candidates, as prepare writes them, and what a ranking of them is worth."""
+"""Read the examples that prepare writes, and measure rankings of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Example:
-    """A question with its candidates: e5's and BM25's score of each; `answer` is the index of the right one."""
+    """A question with its candidate passages, and e5's and BM25's score of each.
+
+    `answer` is the index of the right passage.
+    """
 
     question: str
     passages: list[str]
@@ -21,13 +24,16 @@ class Example:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """The examples of a JSON lines file."""
+    """Return the examples of a JSON lines file."""
     with path.open(encoding="utf-8") as lines:
         return [Example(**json.loads(line)) for line in lines]
 
 
 def follow_examples(path: Path, first: int) -> Iterator[Example]:
-    """The examples from number `first` on, without end: waits for those that prepare has not written yet."""
+    """Yield the examples from number `first` on.
+
+    Never ends: it waits for examples that prepare has not written yet, so training can start early.
+    """
     with path.open(encoding="utf-8") as lines:
         read, part = 0, ""
         while True:
@@ -41,10 +47,10 @@ def follow_examples(path: Path, first: int) -> Iterator[Example]:
 
 
 def reciprocal_rank(scores: Sequence[float], answer: int) -> float:
-    """1 / the answer's rank; a tie counts against it."""
+    """Return 1 / the answer's rank. A tie counts against the answer."""
     return 1 / sum(score >= scores[answer] for score in scores)
 
 
 def mean_reciprocal_rank(examples: Sequence[Example], score: Callable[[Example], Sequence[float]]) -> float:
-    """The mean over all questions of a scorer's reciprocal rank."""
+    """Return the mean reciprocal rank that `score` gives the answers of all examples."""
     return sum(reciprocal_rank(score(example), example.answer) for example in examples) / len(examples)

@@ -1,4 +1,4 @@
-"""Writes trained weights small enough for git: adapters in fp16, norms and score head in fp32.
+"""Write trained weights small enough for git: adapters in fp16, norms and score head in fp32.
 
 python -m packrank_training.export .cache/training/best.safetensors demo_ranker/adapters.safetensors
 """
@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trained", type=Path)
     parser.add_argument("adapters", type=Path)

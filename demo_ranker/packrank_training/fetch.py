@@ -1,8 +1,8 @@
-"""Fetches the training texts: Debian's index of packages, and the packages of sources.py, unpacked and not installed.
+"""Fetch the training texts: Debian's package index and the packages of sources.py, unpacked but not installed.
 
 python -m packrank_training.fetch .cache/training
 
-Needs apt-get of a Debian release that has the packages (12, bookworm); no root.
+Needs apt-get on Debian 12 (bookworm), which has these packages. Needs no root.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from packrank_training.sources import HELD_OUT_PACKAGES, SOURCES
 
 
 def fetch_lists(directory: Path) -> list[str]:
-    """Downloads apt's lists with English descriptions into `directory`; returns the options that make apt use them."""
+    """Download apt's lists with English descriptions into `directory`.
+
+    Returns the apt-get options that use these lists.
+    """
     (directory / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     options = {
-        "APT::Sandbox::User": "root",  # as whom a root's apt-get downloads; else it warns that it cannot write here
+        # Run by root, apt-get would otherwise download as _apt and warn that it cannot write here.
+        "APT::Sandbox::User": "root",
         "Acquire::Languages": "en",
         "Dir::State::Lists": str((directory / "lists").resolve()),
         "Dir::Cache": str(directory.resolve()),
@@ -30,7 +34,7 @@ def fetch_lists(directory: Path) -> list[str]:
 
 
 def fetch_package(name: str, options: list[str], directory: Path) -> None:
-    """Unpacks a package into a directory of its own, unless that is there."""
+    """Unpack a package into `directory`, unless that exists."""
     if directory.is_dir():
         return
     with tempfile.TemporaryDirectory() as download:
@@ -42,7 +46,7 @@ def fetch_package(name: str, options: list[str], directory: Path) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     directory: Path = parser.parse_args().directory

@@ -1,4 +1,4 @@
-"""The evaluation sets: Debian's FAQ in ten languages and Perl's. Kept out of training, and reported on."""
+"""Read the evaluation sets that training never sees: Debian's FAQ in ten languages, and Perl's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _SHINGLE_WORDS = 10
 
 
 def debian_faq(root: Path, language: str = "en") -> dict[str, Section]:
-    """Question and answer sections of debian-faq by anchor, the same in all languages; chapters without text left out.
+    """Return the questions and answers of debian-faq by anchor, which is the same in all languages.
 
-    `root` is where the package was unpacked; `language` is "en" or a translation's directory ("de", "zh-cn").
+    `root` is the unpacked package, `language` "en" or a translation's directory ("de", "zh-cn"). Omits chapters
+    without text.
     """
     pages = root / "usr/share/doc/debian/FAQ" / ("" if language == "en" else language)
     found = {}
@@ -31,7 +32,7 @@ def debian_faq(root: Path, language: str = "en") -> dict[str, Section]:
 
 
 def perlfaq(root: Path) -> list[Section]:
-    """Question and answer sections of perlfaq1 to perlfaq9."""
+    """Return the questions and answers of perlfaq1 to perlfaq9. `root` is the unpacked perl-doc."""
     pages = sorted(root.glob("usr/share/perl/*/pod/perlfaq[1-9].pod"))
     sections = [
         section
@@ -43,7 +44,7 @@ def perlfaq(root: Path) -> list[Section]:
 
 
 def held_out_texts(debian_faq_root: Path, perl_doc_root: Path) -> list[str]:
-    """Every text of the English pages, under whatever heading: what no training text may repeat."""
+    """Return every text of the English pages, under any heading. No training text may repeat one."""
     html = sorted((debian_faq_root / "usr/share/doc/debian/FAQ").glob("*.en.html"))
     pods = sorted(perl_doc_root.glob("usr/share/perl/*/pod/perlfaq[1-9].pod"))
     sections = [
@@ -54,11 +55,11 @@ def held_out_texts(debian_faq_root: Path, perl_doc_root: Path) -> list[str]:
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
-    """Every run of ten words of a text, in lower case and without punctuation."""
+    """Return every ten consecutive words of a text, in lower case and without punctuation."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[at : at + _SHINGLE_WORDS]) for at in range(len(words) - _SHINGLE_WORDS + 1)}
 
 
 def shingles_of(texts: Iterable[str]) -> set[tuple[str, ...]]:
-    """The shingles of all texts together."""
+    """Return the shingles of all texts together."""
     return {shingle for text in texts for shingle in shingles(text)}

@@ -1,4 +1,4 @@
-"""Writes the training questions with their candidates and teacher scores, and the development set.
+"""Write the training and development questions with their candidates and teacher scores.
 
 python -m packrank_training.prepare .cache/training
 """
@@ -23,20 +23,23 @@ from packrank_training.questions import question_from_description, question_from
 from packrank_training.teacher import Teacher
 
 SEED = 6
-# Documents beside those whose heading is a question, which are all used. Few, since the teacher reads each of them:
-# e5's engine embeds about 14 passages a core and second.
+# Documents per group, beside all those whose heading is a question. The teacher reads each one, and e5's engine embeds
+# only about 14 passages per second and core.
 HEADED, DEFINED, DESCRIBED = 2200, 350, 1300
-CLOZE = 1200  # tries, of which some find no sentence to ask with
-BATCH = 16  # questions that the teacher reads at a time
-CANDIDATES = 20  # BM25's, of a development question
-FROM_SAME_PACKAGE, FROM_ANYWHERE, AT_RANDOM = 2, 2, 1  # negatives of a training question
-HARDEST = 15  # BM25 ranks that hard negatives are drawn from
-SHORTEST_CUT, LONGEST_CUT = 180, 480  # characters of a passage
+CLOZE = 1200  # attempts; some documents have no sentence that could be a question
+BATCH = 16  # questions per teacher batch
+CANDIDATES = 20  # per development question, from BM25
+FROM_SAME_PACKAGE, FROM_ANYWHERE, AT_RANDOM = 2, 2, 1  # negatives per training question
+HARDEST = 15  # hard negatives come from these first ranks of BM25
+SHORTEST_CUT, LONGEST_CUT = 180, 480  # characters per passage
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A question, the index of its document, and the passage that answers it where that is not the document's."""
+    """A question and the index of its document.
+
+    `passage` answers the question; None means the document's own passage does.
+    """
 
     question: str
     document: int
@@ -44,12 +47,12 @@ class Draft:
 
 
 def cut(text: str, characters: int) -> str:
-    """The text's beginning, cut between words."""
+    """Return at most `characters` of the text's beginning, cut between words."""
     return text if len(text) <= characters else text[: text.rfind(" ", 0, characters + 1)]
 
 
 def choose_documents(documents: Sequence[Document], rng: random.Random) -> list[Document]:
-    """All documents whose heading is a question, and as many of the others as the teacher can read."""
+    """Return all documents whose heading is a question, and a sample of the others that the teacher can read."""
     groups: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
         groups["asked" if document.title.endswith("?") else document.package].append(document)
@@ -60,7 +63,7 @@ def choose_documents(documents: Sequence[Document], rng: random.Random) -> list[
 
 
 def drafts(documents: Sequence[Document], rng: random.Random) -> list[Draft]:
-    """The training questions in the order of training. Those that people wrote as questions come three times."""
+    """Return the training questions in training order. Headings that are questions come three times."""
     found = []
     for place, document in enumerate(documents):
         if document.title.endswith("?"):
@@ -84,7 +87,10 @@ def choose_negatives(
     same: dict[str, tuple[Bm25, list[int]]],
     rng: random.Random,
 ) -> list[int]:
-    """Documents that BM25 confuses with the answer, in its package and anywhere, and one at random."""
+    """Choose documents that BM25 confuses with the answer, in its package and anywhere, and one at random.
+
+    `same` holds each package's own index with the places of its documents. Returns indices of documents.
+    """
     index, places = same[documents[draft.document].package]
     near = [places[rank] for rank in index.best(draft.question, HARDEST + 1)]
     far = anywhere.best(draft.question, HARDEST + 1)
@@ -100,7 +106,7 @@ def choose_negatives(
 
 
 def training_examples(documents: Sequence[Document]) -> Iterator[Example]:
-    """The training set, not taught yet: the answer first, five negatives after it."""
+    """Yield the training set without the teacher's scores: the answer first, then five negatives."""
     rng = random.Random(SEED)
     documents = choose_documents(documents, rng)
     passages = [cut(document.text, rng.randint(SHORTEST_CUT, LONGEST_CUT)) for document in documents]
@@ -118,7 +124,10 @@ def training_examples(documents: Sequence[Document]) -> Iterator[Example]:
 
 
 def development_examples(documents: Sequence[Document]) -> Iterator[Example]:
-    """Every question of the development sources with BM25's best; left out where the answer is not among them."""
+    """Yield every question of the development sources with BM25's best passages.
+
+    Omits questions whose answer is not among them.
+    """
     passages = [cut(document.text, 600) for document in documents]
     index = Bm25(passages)
     for place, document in enumerate(documents):
@@ -130,7 +139,7 @@ def development_examples(documents: Sequence[Document]) -> Iterator[Example]:
 
 
 def write_taught(examples: Sequence[Example], teacher: Teacher, path: Path) -> None:
-    """Writes the examples as JSON lines with the teacher's scores, a few at a time; train may read along."""
+    """Add the teacher's scores and write the examples as JSON lines, batch by batch, so that train can read along."""
     start = time.monotonic()
     digest = hashlib.sha256()
     with path.open("w", encoding="utf-8") as lines:
@@ -152,7 +161,7 @@ def write_taught(examples: Sequence[Example], teacher: Teacher, path: Path) -> N
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     directory: Path = parser.parse_args().directory

@@ -1,4 +1,4 @@
-"""Headings and descriptions phrased as people ask."""
+"""Phrase headings and descriptions as people ask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _PACKAGE = ("What is a package for {}?", "How can I get {}?", "Which software pr
 
 
 def question_from_heading(heading: str, rng: random.Random) -> str:
-    """A question stays as it is; "Installing X" becomes "How do I install X?", "X" may become "What is X?"."""
+    """Phrase a heading: "Installing X" becomes "How do I install X?", and "X" may become "What is X?".
+
+    A heading that is a question stays as it is.
+    """
     if heading.endswith("?"):
         return heading
     phrase = _lower_first(heading.rstrip(" .:"))
@@ -43,15 +46,16 @@ def question_from_heading(heading: str, rng: random.Random) -> str:
 
 
 def question_from_description(description: str, rng: random.Random) -> str:
-    """A package's one-line description as a wish."""
+    """Phrase a package's one-line description as a request for it."""
     plain = re.sub(r"\s*[-(].*$", "", description) if rng.random() < 0.3 else description
     return rng.choice(_PACKAGE).format(_lower_first(plain or description))
 
 
 def question_from_passage(passage: str, rng: random.Random) -> tuple[str, str] | None:
-    """One of the passage's first sentences, and the passage without it (the inverse cloze task, Lee et al. 2019).
+    """Take one of the passage's first sentences out as its question (inverse cloze task, Lee et al. 2019).
 
-    None where there are too few sentences, or none of a question's length.
+    Returns the sentence and the passage without it, or None if no sentence has a question's length or fewer than four
+    exist.
     """
     sentences = re.split(r"(?<=[.?!])\s+", passage)
     usable = [place for place, sentence in enumerate(sentences[:4]) if 30 <= len(sentence) <= 160]
@@ -62,7 +66,7 @@ def question_from_passage(passage: str, rng: random.Random) -> tuple[str, str] |
 
 
 def base_form(gerund: str) -> str | None:
-    """The verb of an English gerund ("removing" -> "remove"), or None where it is not one of the known verbs."""
+    """Return the verb of an English gerund ("removing" -> "remove"), or None if the verb is unknown."""
     if not gerund.endswith("ing"):
         return None
     stem = gerund.removesuffix("ing")
@@ -73,7 +77,7 @@ def base_form(gerund: str) -> str | None:
 
 
 def _lower_first(text: str) -> str:
-    """With a small first letter, unless the first word is an acronym; Title Case as running text."""
+    """Lower the first letter, unless the first word is an acronym. Lower all of a text in Title Case."""
     if all(word.istitle() or word.islower() for word in re.findall(r"[A-Za-z]+", text)) and text.count(" ") >= 1:
         return text.lower()
     first = text.split(" ", 1)[0]

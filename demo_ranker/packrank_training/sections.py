@@ -1,4 +1,4 @@
-"""Titled sections of packaged documentation: a heading and the text below it, up to the next heading."""
+"""Split packaged documentation into sections: a heading and the text up to the next heading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "dt"})
 _SILENT = frozenset({"script", "style", "nav", "head", "button", "footer"})
-_MOST_LINKED = 0.4  # of a section's characters: above it, it is a table of contents
+_MOST_LINKED = 0.4  # share of linked characters above which a section counts as a table of contents
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Section:
 
 
 def sections_from_html(page: str) -> Iterator[Section]:
-    """The sections of a page. Numbers before a heading, navigation and tables of contents are left out."""
+    """Yield the sections of a page, without navigation, tables of contents and heading numbers."""
     reader = _HtmlSections()
     reader.feed(page)
     reader.close()
@@ -31,7 +31,7 @@ def sections_from_html(page: str) -> Iterator[Section]:
 
 
 def sections_from_pod(document: str) -> Iterator[Section]:
-    """The sections of Perl's POD: each =head or =item with the text below it."""
+    """Yield the sections of Perl's POD: each =head or =item with the text below it."""
     for part in re.split(r"^=(?:head[1-4]|item) ", document, flags=re.MULTILINE)[1:]:
         title, _, text = part.partition("\n")
         text = re.sub(r"^=.*$", "", text, flags=re.MULTILINE)
@@ -39,7 +39,7 @@ def sections_from_pod(document: str) -> Iterator[Section]:
 
 
 def sections_from_mallard(page: str) -> Iterator[Section]:
-    """A GNOME help page as one section: its title, then its description and text."""
+    """Yield a GNOME help page as one section: its title, then its description and text."""
     root = ElementTree.fromstring(page)  # noqa: S314  (a file of a signed Debian package)
     namespace = "{http://projectmallard.org/1.0/}"
     title = root.find(f"{namespace}title")
@@ -54,12 +54,12 @@ def sections_from_mallard(page: str) -> Iterator[Section]:
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space as one space."""
+    """Replace every run of white space by one space."""
     return re.sub(r"\s+", " ", text).strip()
 
 
 def _without_pod_codes(text: str) -> str:
-    """`C<print>` as print, `L<text|target>` as text, innermost first."""
+    """Replace `C<print>` by print and `L<text|target>` by text, innermost first."""
     text = re.sub(r"[A-Z]<<+ (.*?) >+>", r"\1", text)
     for _ in range(3):
         text = re.sub(r"[A-Z]<(?:([^<>|]*)\|)?([^<>]*)>", lambda code: code[1] or code[2], text)
@@ -67,6 +67,8 @@ def _without_pod_codes(text: str) -> str:
 
 
 class _HtmlSections(HTMLParser):
+    """Collect the sections of one HTML page."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.sections: list[Section] = []
@@ -115,7 +117,7 @@ class _HtmlSections(HTMLParser):
 
 
 def _heading(text: str) -> str:
-    """Without the permalink sign, and without a number, "Q:" or "Chapter 3." in front."""
+    """Remove the permalink sign, and a leading number, "Q:" or "Chapter 3."."""
     text = one_line(re.split("[\0¶]", text)[0]).strip("# ")
     return re.sub(
         r"^(?:(?:chapter|appendix|section|part)\s+)?(?:[A-Z]?\d+(?:[.\-]\d+)*[.):]?|[A-Z]\.|Q[:.])\s+",

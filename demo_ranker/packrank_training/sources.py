@@ -1,4 +1,4 @@
-"""Where the training texts come from: Debian packages, with their licences as debian/copyright states them."""
+"""List the Debian packages with the training texts, and their licences from debian/copyright."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Kind = Literal["html", "pod", "mallard", "dictionary"]
 
 @dataclass(frozen=True)
 class Source:
-    """A Debian package and which of its files are read. At most `most` of its sections are used."""
+    """A Debian package, which of its files to read, and the most sections to use."""
 
     package: str
     licence: str
     kind: Kind
     files: str  # a glob in the unpacked package
     most: int = 700
-    development: bool = False  # read for the development set only, never trained on
+    development: bool = False  # for the development set only, never for training
 
 
 SOURCES = (
@@ -59,12 +59,12 @@ SOURCES = (
 )
 PACKAGE_INDEX_LICENCE = "each package's own; the index is Debian's"
 
-# Never trained on, in any language: the evaluation sets.
-HELD_OUT_PACKAGES = ("debian-faq", "perl-doc")  # of perl-doc the perlfaq pages
+# The evaluation sets. Training never sees them, in any language.
+HELD_OUT_PACKAGES = ("debian-faq", "perl-doc")  # only the perlfaq pages of perl-doc
 HELD_OUT_FILES = ("perlfaq", "debian/FAQ", "debian-faq", "delta.pod")  # parts of paths; *delta.pod are change logs
 
 
 def files_of(source: Source, unpacked: Path) -> list[Path]:
-    """The files of an unpacked source in a fixed order, without what is held out."""
+    """Return the files of an unpacked source in a fixed order, without held-out files."""
     found = sorted(path for path in (unpacked / source.package).glob(source.files) if path.is_file())
     return [path for path in found if not any(part in path.as_posix() for part in HELD_OUT_FILES)]

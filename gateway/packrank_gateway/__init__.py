@@ -1,1 +1,1 @@
-"""HTTP in front of the Triton ensemble: NIM, Cohere/Jina, vLLM/infinity and TEI over one rerank call."""
+"""The HTTP gateway to the Triton ensemble, in the dialects of NIM, Cohere, Jina, vLLM, infinity and TEI."""

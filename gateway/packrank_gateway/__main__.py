@@ -8,13 +8,13 @@ import sys
 import uvicorn
 
 from packrank_gateway.app import create_app
-from packrank_gateway.middleware.observe import configure_logging
 from packrank_gateway.settings import SettingsError, settings_from
+from packrank_gateway.telemetry.json_log import configure_logging
 from packrank_gateway.telemetry.tracing import name_service
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; then take no new request, and finish those under way."""
+    """Serve until SIGTERM or SIGINT, then accept no new requests and finish the pending ones."""
     try:
         settings = settings_from(sys.argv[1:])
         app = create_app(settings)
@@ -23,7 +23,7 @@ def main() -> int:
         return 2
     configure_logging()
     name_service()
-    # one for each connection: 1,024, the usual soft limit, is few
+    # each connection takes a file descriptor, and the usual soft limit is only 1,024
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvicorn.run(
@@ -35,10 +35,10 @@ def main() -> int:
         ws="none",
         log_config=None,
         access_log=False,
-        # nothing here asks who the client is
+        # the gateway never uses the client's address
         proxy_headers=False,
         server_header=False,
-        # connections that wait to be accepted: a burst must be refused by admission and not by the kernel
+        # a long queue of new connections: admission should refuse a burst, not the kernel
         backlog=4096,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.drain_timeout_s,

@@ -1,4 +1,4 @@
-"""How much work may be under way at the same time: whole requests are let in or refused, never parts of them."""
+"""How much work may be pending: admits or refuses whole requests, never parts of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from packrank_gateway.capacity import Capacity
 from packrank_gateway.errors import GatewayError
 
-# Of the time that is left; the rest is for what the estimate does not know, such as merged requests that end together.
+# Share of the remaining time. The rest covers what the estimate cannot know, such as merged requests that end together.
 WAIT_SHARE = 0.8
 
 
 @dataclass
 class Load:
-    """What is under way, or what may be: requests' pairs, estimated tokens, and bytes of their bodies."""
+    """Pending work, or its limit: pairs, estimated tokens, and bytes of request bodies."""
 
     pairs: int = 0
     tokens: int = 0
@@ -24,10 +24,10 @@ class Load:
 
 
 class Admission:
-    """Counts what is under way. All methods run in one event loop, and none of them waits: an answer comes at once.
+    """Counts pending work. All methods run in one event loop, and none of them waits.
 
-    Admission belongs here and not in Triton's `max_queue_size`: in 24.10 an ensemble request can hang for ever when
-    the queue of one of its models overflows.
+    This replaces Triton's `max_queue_size`: in 24.10 an ensemble request can hang forever when the queue of one of
+    its models overflows.
     """
 
     def __init__(self, limit: Load) -> None:
@@ -37,17 +37,19 @@ class Admission:
 
     @contextmanager
     def place(self, *, pairs: int, tokens: int, remaining_s: float = math.inf) -> Iterator[None]:
-        """A place for one whole request, free again when the block ends, however it ends.
+        """Hold a place for one whole request until the block ends.
 
-        A request that would be answered after its deadline, `remaining_s` from now, is refused at once as well: the
-        servers would work for nobody, and the next one would be late in turn. One that finds nobody is never refused.
+        A request that would miss its deadline, `remaining_s` from now, is refused at once too: the servers would
+        work in vain, and make the next one late. A request that finds no other work is never refused for that.
 
-        Raises GatewayError: overloaded while others take the room, too_many_tokens when the request alone is beyond it.
+        Raises GatewayError: overloaded if pending work leaves no room, too_many_tokens if the request alone is too
+        large.
         """
         if tokens > self.limit.tokens:
             raise GatewayError(
                 "too_many_tokens",
                 f"the request has about {tokens} tokens; the limit is {self.limit.tokens}. Send fewer passages.",
+                facts={"tokens": tokens, "limit": self.limit.tokens},
             )
         if self.pending.pairs + pairs > self.limit.pairs or self.pending.tokens + tokens > self.limit.tokens:
             raise overloaded()
@@ -68,16 +70,16 @@ class Admission:
                 self.capacity.answered(tokens, self.pending.tokens)
 
     def take_body_bytes(self, count: int) -> None:
-        """Count bytes that have arrived. Raises GatewayError(overloaded) when bodies already take all room."""
+        """Count bytes that have arrived. Raises GatewayError(overloaded) if there is no room for them."""
         if self.pending.body_bytes + count > self.limit.body_bytes:
             raise overloaded()
         self.pending.body_bytes += count
 
     def free_body_bytes(self, count: int) -> None:
-        """The bytes are gone from memory."""
+        """Stop counting bytes that are no longer in memory."""
         self.pending.body_bytes -= count
 
 
 def overloaded() -> GatewayError:
-    """More work than is accepted."""
+    """Make the error of a request that finds no room."""
     return GatewayError("overloaded", "the gateway has as much work as it accepts; try again after Retry-After.")

@@ -1,4 +1,4 @@
-"""The ASGI application."""
+"""The ASGI application: routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from packrank_gateway.dialects import cohere, infinity, nim, rerank_path, tei
+from packrank_gateway.dialects import cohere, infinity, nim, tei, tei_or_vllm
 from packrank_gateway.dialects.error_bodies import error_response
-from packrank_gateway.dialects.invalid_body import error_from_validation
+from packrank_gateway.dialects.validation_errors import error_from_validation
 from packrank_gateway.errors import GatewayError
-from packrank_gateway.gateway import Gateway
 from packrank_gateway.middleware.api_keys import ApiKeys, read_keys
-from packrank_gateway.middleware.observe import Observe
+from packrank_gateway.middleware.observability import Observability
 from packrank_gateway.middleware.request_body import RequestBody
 from packrank_gateway.pages import api_docs, page
+from packrank_gateway.services import Services
 from packrank_gateway.settings import Settings
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.telemetry.request_record import record_of
 from packrank_gateway.telemetry.tracing import TELEMETRY
 
 _HTTP_KINDS = {
     404: ("not_found", "there is nothing at this path; GET /docs lists all."),
-    405: ("method_not_allowed", "this path does not take this method; GET /docs lists all."),
+    405: ("method_not_allowed", "this path does not accept this method; GET /docs lists all."),
     400: ("malformed_json", "the body is not JSON; send a JSON object."),
 }
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. Raises SettingsError for settings that cannot work."""
-    gateway = Gateway(settings)
+    services = Services(settings)
     app = FastAPI(
         title="packrank gateway",
-        version=gateway.version,
+        version=services.version,
         description="Reranking over NVIDIA NIM's, Cohere's, Jina's, vLLM's, infinity's and TEI's wire formats.",
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
         telemetry=TELEMETRY,
     )
-    app.state.gateway = gateway
-    # routes are tried in this order, for every request
-    for part in (nim, cohere, rerank_path, infinity, tei, page, api_docs):
+    app.state.services = services
+    # every request tries the routes in this order, so the busiest come first
+    for part in (nim, cohere, tei_or_vllm, infinity, tei, page, api_docs):
         app.include_router(part.router)
     api_docs.describe_errors(app)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _invalid_body)
     app.add_exception_handler(HTTPException, _http_error)
-    # the last one added is the first to see a request
+    # the last middleware added is the first to see a request
     app.add_middleware(
         RequestBody,
-        admission=gateway.admission,
+        admission=services.admission,
         max_body_bytes=settings.max_body_bytes,
         timeout_s=settings.timeout_s,
         max_timeout_s=settings.max_timeout_s,
@@ -71,16 +71,16 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["retry-after", "server-timing", "x-error-kind", "x-request-id", "x-truncated-passages"],
         )
-    app.add_middleware(Observe, metrics=gateway.metrics)
+    app.add_middleware(Observability, metrics=services.metrics)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # what has been loaded stays: the collector need not look at it again with every full run, in the midst of requests
+    # the loaded modules stay for good, so full collections during requests need not visit them
     gc.freeze()
     yield
-    await app.state.gateway.close()
+    await app.state.services.close()
 
 
 def _answer(request: Request, error: GatewayError) -> Response:
@@ -95,7 +95,7 @@ async def _gateway_error(request: Request, error: Any) -> Response:
 
 async def _invalid_body(request: Request, error: Any) -> Response:
     if request.url.path == "/rerank":
-        record_of(request).dialect = rerank_path.dialect_of_body(error.body)
+        record_of(request).dialect = tei_or_vllm.dialect_of_body(error.body)
     return _answer(request, error_from_validation(error.errors()))
 
 

@@ -1,4 +1,4 @@
-"""How many tokens a second the servers behind manage, learnt from their answers while they have no lack of work."""
+"""How many tokens a second the model servers process, learnt from their answers while they are saturated."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 
 WINDOW_S = 2.0
-# Servers had no lack of work if so much of what a window completed was waiting all the time.
+# The servers count as saturated if at least this share of a window's completed tokens was pending throughout.
 SATURATED_SHARE = 0.25
 # Weight of the newest window: speed changes slowly, and merged requests are answered in bunches.
 NEWEST_WEIGHT = 0.3
 
 
 class Capacity:
-    """`tokens_per_s` is None until the servers have been saturated: a light load does not show what they can do.
+    """`tokens_per_s` is None until the servers have been saturated: a light load does not show their speed.
 
-    Tokens are counted as admission estimates them, so an estimate that is off cancels out.
+    Tokens are counted as admission estimates them, so a wrong estimate cancels out.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,13 +26,13 @@ class Capacity:
         self._least_pending = 0
 
     def idle(self) -> None:
-        """No work was under way until now: time that must not be counted."""
+        """Forget the window: no work was pending until now, and idle time must not count."""
         self._began_s = None
 
     def answered(self, tokens: int, still_pending: int) -> None:
-        """A request of so many tokens has its answer; `still_pending` tokens of others are under way.
+        """Count a request of `tokens` tokens as answered, while others with `still_pending` tokens are pending.
 
-        A window reaches from one answer to another, so that bunches of answers are counted with the time they took.
+        A window begins and ends with an answer, so that bunches of answers count with the time they took.
         """
         now_s = self._clock()
         if self._began_s is None:
@@ -45,7 +45,7 @@ class Capacity:
             self._begin_window(now_s, still_pending)
 
     def seconds(self, tokens: int) -> float:
-        """How long so many tokens take; 0 while that is not known."""
+        """Estimate the time for `tokens` tokens; 0 while the speed is unknown."""
         return tokens / self.tokens_per_s if self.tokens_per_s else 0.0
 
     def _begin_window(self, now_s: float, pending: int) -> None:
@@ -55,5 +55,5 @@ class Capacity:
         saturated = self._least_pending >= SATURATED_SHARE * self._answered
         if self.tokens_per_s is None:
             self.tokens_per_s = measured if saturated else None
-        elif saturated or measured > self.tokens_per_s:  # whatever was done can be done
+        elif saturated or measured > self.tokens_per_s:  # a higher speed is proof, even of an unsaturated server
             self.tokens_per_s += NEWEST_WEIGHT * (measured - self.tokens_per_s)

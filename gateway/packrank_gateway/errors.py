@@ -1,16 +1,14 @@
 """Everything a request can fail with: one table, kind -> HTTP status for each dialect and gRPC code.
 
-The kinds that the server refuses come from its own table, `packrank_backend.errors`; the rest is the gateway's. How a
-dialect writes an error down stands in `error_bodies`.
+The kinds that the server refuses come from its own table, `packrank_backend.errors`; the others are the gateway's.
+`dialects.error_bodies` turns an error into a response.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from packrank_backend.errors import REFUSALS
 from packrank_client import (
@@ -20,23 +18,15 @@ from packrank_client import (
     ServerOverloaded,
     ServerUnavailable,
 )
-from packrank_client._statuses import KINDS
-
-
-class Dialect(Enum):
-    """Whose wire format a request speaks."""
-
-    NIM = "nim"
-    COHERE = "cohere"
-    VLLM = "vllm"
-    TEI = "tei"
+from packrank_client.refusals import KINDS
+from packrank_gateway.dialects.dialect import Dialect
 
 
 class Row(NamedTuple):
     """How a kind is answered.
 
-    `grpc_code` names the status in which Triton reports it, None when it never gets that far. `others` holds the HTTP
-    status of the dialects whose owner documents another one.
+    `grpc_code` names the status in which Triton reports it, or None if it never reaches Triton. `others` holds the
+    HTTP status of the dialects whose owner documents another one.
     """
 
     http_status: int
@@ -44,8 +34,8 @@ class Row(NamedTuple):
     others: Mapping[Dialect, int] = MappingProxyType({})
 
 
-# Cohere (docs.cohere.com/reference/errors) and vLLM answer 400 to every value that is not valid. TEI answers 400 to an
-# empty list only (text-embeddings-inference, router/src/http/server.rs).
+# Cohere (docs.cohere.com/reference/errors) and vLLM answer 400 to every invalid value. TEI answers 400 to an empty list
+# only (text-embeddings-inference, router/src/http/server.rs).
 _INVALID = {Dialect.COHERE: 400, Dialect.VLLM: 400}
 
 ERRORS: dict[str, Row] = {
@@ -77,48 +67,38 @@ ERRORS |= {
 }
 
 RETRY_AFTER_S = 1
-# Whoever gets one of these may send the same again a little later.
+# The same request may succeed a little later.
 RETRIABLE = frozenset({"overloaded", "unavailable", "not_ready"})
 
 
 class GatewayError(Exception):
-    """A request that gets no scores; `str()` is the sentence for the caller.
+    """A request without scores; `str()` is the sentence for the caller.
 
-    `passage_index` names the passage at fault. `tokens` and `limit_tokens` say by how much a text is too long.
+    `facts` are the numbers behind it, as in `packrank_client.InvalidRequest`.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        sentence: str,
-        *,
-        passage_index: int | None = None,
-        tokens: int | None = None,
-        limit_tokens: int | None = None,
-    ) -> None:
+    def __init__(self, kind: str, sentence: str, *, facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(sentence)
         self.kind = kind
-        self.passage_index = passage_index
-        self.tokens = tokens
-        self.limit_tokens = limit_tokens
+        self.facts = dict(facts or {})
+
+    @property
+    def passage_index(self) -> int | None:
+        """The index of the passage at fault; None if no single passage is."""
+        index: int | None = self.facts.get("passage")
+        return index
 
     def http_status(self, dialect: Dialect) -> int:
-        """The status of the table."""
+        """Look up the status in the table."""
         row = ERRORS[self.kind]
         return row.others.get(dialect, row.http_status)
 
 
-# pair_too_long and query_too_long of packrank_backend/pairs.py
-_LENGTH = re.compile(r"(?:has|takes) (\d+) tokens .* limit (?:for both together )?is (\d+)")
-
-
 def error_from_client(error: RerankError) -> GatewayError:
-    """What the rerank call raised. Addresses and messages of the servers behind stay out of the answer."""
+    """Translate an error of the rerank call, without the model servers' addresses and messages."""
     if isinstance(error, InvalidRequest):
         kind = error.kind if error.kind in ERRORS else "invalid_argument"
-        length = _LENGTH.search(str(error)) if kind in {"pair_too_long", "query_too_long"} else None
-        tokens, limit = (int(length[1]), int(length[2])) if length else (None, None)
-        return GatewayError(kind, str(error), passage_index=error.passage_index, tokens=tokens, limit_tokens=limit)
+        return GatewayError(kind, str(error), facts=error.facts)
     if isinstance(error, DeadlineExceeded):
         return GatewayError(
             "deadline_exceeded",

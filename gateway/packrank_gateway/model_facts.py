@@ -1,4 +1,4 @@
-"""What is known about the model behind, from the record of its build."""
+"""Facts about the served model, from the record of its build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packrank_gateway.settings import SettingsError
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """None where nothing is known. `notice`, if not empty, must be shown to whoever reads the scores."""
+    """Each fact is None if unknown. A `notice` that is not empty must be shown to readers of the scores."""
 
     source: str | None = None
     revision: str | None = None
@@ -21,7 +21,7 @@ class ModelFacts:
 
 
 def model_facts(directory: Path | None) -> ModelFacts:
-    """Read the record in a version directory; None: nothing is known. Raises SettingsError."""
+    """Read the record in a version directory; without one, nothing is known. Raises SettingsError."""
     if directory is None:
         return ModelFacts()
     try:

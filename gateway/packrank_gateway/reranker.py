@@ -10,31 +10,30 @@ from functools import partial
 from typing import Any
 
 from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
-from packrank_client._chunks import estimated_tokens
-from packrank_client._question import question_from_arguments
+from packrank_client.question import estimated_tokens, question_from_arguments
 from packrank_gateway.admission import Admission
 from packrank_gateway.errors import GatewayError, error_from_client
-from packrank_gateway.telemetry.record import RequestRecord
+from packrank_gateway.telemetry.request_record import RequestRecord
 from packrank_gateway.telemetry.tracing import triton_call
 
 log = logging.getLogger(__name__)
 
-# what the ensemble's `stage_times_us` holds
+# the order of the ensemble's tensor `stage_times_us`
 STAGES = ("tokenise", "rank")
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The answer: results with the highest logit first, and the tokens of every pair that was scored."""
+    """The results, highest logit first, and the tokens of all scored pairs."""
 
     results: list[RerankResult]
     total_tokens: int
 
 
 class Reranker:
-    """Checks, admits and scores whole requests; splitting, endpoints and cancelling are the client's.
+    """Checks, admits and scores whole requests. The client splits them, chooses endpoints and cancels.
 
-    `max_pair_tokens` bounds what a pair is estimated at, None when it is not known.
+    `max_pair_tokens` caps the estimate of a pair's tokens; None if unknown.
     """
 
     def __init__(self, client: AsyncRerankClient, admission: Admission, *, max_pair_tokens: int | None) -> None:
@@ -54,13 +53,14 @@ class Reranker:
         truncate: str = "NONE",
         max_passage_tokens: int | None = None,
     ) -> Ranking:
-        """Score every passage. Raises GatewayError; cancelling the task cancels the work downstream."""
+        """Score every passage. Cancelling the task cancels the work downstream. Raises GatewayError."""
         record.pairs = len(passages)
         if len(passages) > max_passages:
             raise GatewayError(
                 "too_many_passages",
                 f"the request has {len(passages)} passages; the limit is {max_passages}. "
                 "Split it into several requests.",
+                facts={"passages": len(passages), "limit": max_passages},
             )
         if record.deadline is None:
             raise AssertionError("a request without a deadline")
@@ -91,7 +91,7 @@ class Reranker:
 
 
 def _note_stages(record: RequestRecord, answer: Any) -> None:
-    """An ensemble from before there was this tensor is as good otherwise."""
+    """Record the stage times. Older ensembles lack this tensor; skip the times for them."""
     times_us = answer.as_numpy("stage_times_us")
     if times_us is not None:
         for stage, microseconds in zip(STAGES, times_us.flatten().tolist(), strict=True):

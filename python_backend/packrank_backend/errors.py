@@ -1,10 +1,15 @@
 """Everything a request can be refused for: one table, kind -> gRPC code and HTTP status.
 
-A message always reads `kind: sentence`, so that a client can tell the kinds apart without parsing prose.
+On the wire a refusal is one line, `kind {facts}: sentence`, with the facts as JSON:
+
+    pair_too_long {"passage":3,"tokens":65,"limit":64}: passages[3] has 65 tokens ...
+
+Programs read kind and facts; the sentence is for people.
 """
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import NamedTuple
 
@@ -32,7 +37,7 @@ class ErrorKind(Enum):
     INVALID_PACKING = "invalid_packing"
 
 
-# All are the caller's to mend, hence INVALID_ARGUMENT. 422 is what the NIM answers to input that is over a limit.
+# The caller can fix every one of these, hence INVALID_ARGUMENT. NIM answers 422 to input over a limit.
 REFUSALS = {
     ErrorKind.INVALID_BATCH: Refusal("INVALID_ARGUMENT", 400),
     ErrorKind.INVALID_UTF8: Refusal("INVALID_ARGUMENT", 400),
@@ -49,8 +54,12 @@ REFUSALS = {
 
 
 class InvalidRequest(Exception):
-    """A request that cannot be answered; `str()` is the message for the caller."""
+    """A request that cannot be answered; `str()` is its line on the wire.
 
-    def __init__(self, kind: ErrorKind, sentence: str) -> None:
-        super().__init__(f"{kind.value}: {sentence}")
+    `facts` are the numbers that a caller may act on. `passage` is the index of the passage at fault.
+    """
+
+    def __init__(self, kind: ErrorKind, sentence: str, **facts: int) -> None:
+        super().__init__(f"{kind.value} {json.dumps(facts, separators=(',', ':'))}: {sentence}")
         self.kind = kind
+        self.facts = facts

@@ -1,7 +1,7 @@
 """NVIDIA's NIM over gRPC: its tensors <-> a question and its logits.
 
-Contract: docs.nvidia.com/nim/nemo-retriever/text-reranking, gRPC reference. `index` and `logit` are sorted by logit,
-highest first; `token_count` is in the order of the passages.
+Contract: docs.nvidia.com/nim/nemo-retriever/text-reranking, gRPC reference. `index` and `logit` come with the highest
+logit first; `token_count` keeps the order of the passages.
 """
 
 from __future__ import annotations
@@ -26,21 +26,24 @@ class NimRanking:
 
 
 def question_from_nim_tensors(query: NDArray[np.object_], passage: NDArray[np.object_], parameters: str) -> Question:
-    """Read a request: query BYTES [1, 1] or [N, 1], passage BYTES [N, 1], Triton's request parameters as JSON.
+    """Read a request: query BYTES [1, 1] or [N, 1], passage BYTES [N, 1], and Triton's request parameters as JSON.
 
-    Raises InvalidRequest as `question_from_tensors`, and INVALID_BATCH for another number of queries, or for queries
-    that differ: a request is one question.
+    A request is one question, so all rows of the query must be equal.
+
+    Raises InvalidRequest like `question_from_tensors`; INVALID_BATCH also for a wrong number of queries or for
+    queries that differ.
     """
     queries = query.reshape(-1)
-    if len(queries) not in {1, len(passage)} or not len(queries):
-        sentence = f"query has {len(queries)} rows, passage {len(passage)}; send the query once or with every passage."
-        raise InvalidRequest(ErrorKind.INVALID_BATCH, sentence)
+    rows, passages = len(queries), len(passage)
+    if rows not in {1, passages} or not rows:
+        sentence = f"query has {rows} rows, passage {passages}; send the query once or with every passage."
+        raise InvalidRequest(ErrorKind.INVALID_BATCH, sentence, queries=rows, passages=passages)
     if len(set(queries.tolist())) > 1:
         raise InvalidRequest(ErrorKind.INVALID_BATCH, "the rows of query differ; send one request per query.")
     return question_from_tensors(queries[:1].reshape(1, 1), passage.reshape(1, -1), parameters)
 
 
 def nim_ranking(logits: NDArray[np.float32], token_counts: NDArray[np.int32]) -> NimRanking:
-    """logits FP32 [1, N] and token_counts INT32 [1, N] -> NIM's answer; equal logits keep their order."""
+    """Turn logits FP32 [1, N] and token_counts INT32 [1, N] into NIM's answer. Equal logits keep their order."""
     order = np.argsort(-logits[0], kind="stable")
     return NimRanking(order.astype(np.int32)[:, None], logits[0][order][:, None], token_counts[0].copy())

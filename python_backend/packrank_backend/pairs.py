@@ -15,9 +15,9 @@ from packrank_backend.truncation import Truncate
 
 @dataclass(frozen=True)
 class Question:
-    """One request: a query, the passages to score against it, and what to do with a pair over the limit.
+    """One request: a query, its passages, and what to do with a pair over the limit.
 
-    `max_passage_tokens` cuts each passage to so many tokens before anything else; None: to none.
+    `max_passage_tokens` cuts each passage first; None leaves the passages whole.
     """
 
     query: str
@@ -28,7 +28,7 @@ class Question:
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """The pairs of one question: their token ids, and how many tokens each had before it was cut."""
+    """The pairs of one question: their token ids, and their token counts before truncation."""
 
     ids: list[list[int]]
     untruncated_token_counts: list[int]
@@ -38,15 +38,17 @@ class EncodedPairs:
 class PairLimits:
     """How much one request may hold.
 
-    `max_pair_tokens` bounds query, passage and prompt together; `max_request_tokens` the sum over all pairs
-    of a request, after truncation; `max_passages` the number of pairs; `max_request_frames` pairs x longest pair,
-    the rows that attention works on, which is what an engine's memory is reserved for.
+    - `max_pair_tokens`: tokens of prompt, query and passage together.
+    - `max_passages`: pairs.
+    - `max_request_tokens`: the sum over all pairs, after truncation.
+    - `max_request_padded_tokens`: pairs x longest pair. Attention works on that many rows, and an engine
+      reserves memory for them.
     """
 
     max_pair_tokens: int
     max_passages: int
     max_request_tokens: int
-    max_request_frames: int
+    max_request_padded_tokens: int
 
     def __post_init__(self) -> None:
         if self.max_pair_tokens > self.max_request_tokens:
@@ -58,17 +60,17 @@ class PairLimits:
 
 
 def limits_from_config(model_config: str, max_pair_tokens: int) -> PairLimits:
-    """The limits that a tokenizer's `config.pbtxt` states as parameters; `model_config` is Triton's JSON of it.
+    """Read the limits from the parameters of a tokenizer's `config.pbtxt`; `model_config` is Triton's JSON of it.
 
-    Raises KeyError or ValueError, which keep the server from starting, for a limit that is missing or no number.
+    Raises KeyError for a missing limit and ValueError for one that is not a number. Both stop the server's start.
     """
     parameters = json.loads(model_config)["parameters"]
-    names = ("max_passages", "max_request_tokens", "max_request_frames")
+    names = ("max_passages", "max_request_tokens", "max_request_padded_tokens")
     return PairLimits(max_pair_tokens, **{name: int(parameters[name]["string_value"]) for name in names})
 
 
 def check_question(question: Question, limits: PairLimits) -> None:
-    """Refuse what needs no tokenizer to be refused. An empty passage is valid: it is scored like any other."""
+    """Refuse what is wrong even before tokenising. An empty passage is valid: it is scored like any other."""
     if not question.query.strip():
         raise InvalidRequest(ErrorKind.EMPTY_QUERY, "query is empty; send a question.")
     count = len(question.passages)
@@ -78,16 +80,18 @@ def check_question(question: Question, limits: PairLimits) -> None:
         raise InvalidRequest(
             ErrorKind.TOO_MANY_PASSAGES,
             f"the request has {count} passages; the limit is {limits.max_passages}. Split it into several requests.",
+            passages=count,
+            limit=limits.max_passages,
         )
 
 
 def encode_questions(
     tokenizer: Tokenizer, questions: Sequence[Question], limits: PairLimits
 ) -> list[EncodedPairs | InvalidRequest]:
-    """Token ids of every pair of every question, in order; in place of a refused question its error.
+    """Return the token ids of each question's pairs, in order; a refused question gets its error instead.
 
-    All questions are tokenised in one call, which uses every core. Each pair is tokenised as one text: joined
-    ids of its parts would differ where a token spans the seam.
+    One call tokenises all questions, on every core. Each pair is tokenised as one text: ids of its parts would
+    differ where a token spans the seam.
     """
     checked: list[Question | InvalidRequest] = []
     for question in questions:
@@ -114,12 +118,12 @@ def encode_questions(
 
 
 def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int]]) -> list[list[int]]:
-    """The pairs with no more than `max_passage_tokens` of each passage."""
+    """Cut each passage to `max_passage_tokens`."""
     limit = question.max_passage_tokens
     if limit is None:
         return pairs
     return [
-        # only a pair that is longer than the passage may be needs the second look
+        # a pair within the passage's limit needs no second tokenising
         ids[: limit + _question_tokens(tokenizer, question.query, passage)] if len(ids) > limit else ids
         for ids, passage in zip(pairs, question.passages, strict=True)
     ]
@@ -138,12 +142,17 @@ def _within_limits(
                 ErrorKind.QUERY_TOO_LONG,
                 f"query takes {question_tokens} tokens with the prompt, which leaves no room for a passage; "
                 f"the limit for both together is {limit}. Shorten the query.",
+                tokens=question_tokens,
+                limit=limit,
             )
         if question.truncate is Truncate.NONE:
             raise InvalidRequest(
                 ErrorKind.PAIR_TOO_LONG,
                 f"passages[{index}] has {len(ids)} tokens together with the query; the limit is {limit}. "
                 "Shorten the passage or send truncate=END.",
+                passage=index,
+                tokens=len(ids),
+                limit=limit,
             )
     cut = [ids[:limit] for ids in pairs]
     total = sum(map(len, cut))
@@ -152,19 +161,25 @@ def _within_limits(
             ErrorKind.TOO_MANY_TOKENS,
             f"the request has {total} tokens in {len(cut)} pairs; the limit is {limits.max_request_tokens}. "
             "Send fewer passages per request.",
+            tokens=total,
+            pairs=len(cut),
+            limit=limits.max_request_tokens,
         )
     longest = max(map(len, cut))
-    if len(cut) * longest > limits.max_request_frames:
+    if len(cut) * longest > limits.max_request_padded_tokens:
         raise InvalidRequest(
             ErrorKind.TOO_MANY_TOKENS,
             f"the request has {len(cut)} pairs, the longest of {longest} tokens; the limit of pairs x longest is "
-            f"{limits.max_request_frames}. Send the long passages in a request of their own.",
+            f"{limits.max_request_padded_tokens}. Send the long passages in a request of their own.",
+            pairs=len(cut),
+            longest=longest,
+            limit=limits.max_request_padded_tokens,
         )
     return cut
 
 
 def _question_tokens(tokenizer: Tokenizer, query: str, passage: str) -> int:
-    """Tokens of a pair that hold prompt or query; a token that also begins the passage counts."""
+    """Count the tokens of prompt and query in a pair. A token that spans into the passage counts."""
     characters = len(pair_text(query, ""))
     offsets = tokenizer.encode(pair_text(query, passage)).offsets
     return sum(start < characters for start, _ in offsets)

@@ -1,4 +1,4 @@
-"""What happens to a pair that is longer than the limit."""
+"""What happens to a pair over the limit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from packrank_backend.errors import ErrorKind, InvalidRequest
 
 
 class Truncate(Enum):
-    """`NONE` refuses a pair over the limit, `END` cuts the passage's tail: the two values of NVIDIA's NIM."""
+    """`NONE` refuses a pair over the limit; `END` cuts the passage's tail. Both are values of NVIDIA's NIM."""
 
     NONE = "NONE"
     END = "END"
 
 
 def truncate_from_parameters(parameters: str) -> Truncate:
-    """Read a Triton request's parameters: a JSON object, or the empty string. Letter case does not matter.
+    """Read `truncate` from a Triton request's parameters: a JSON object, or the empty string. Case does not matter.
 
     Raises InvalidRequest(INVALID_TRUNCATE) for any other value.
     """
@@ -31,7 +31,8 @@ def truncate_from_parameters(parameters: str) -> Truncate:
 def max_passage_tokens_from_parameters(parameters: str) -> int | None:
     """Read how many tokens of each passage the model may see, None for all, from a Triton request's parameters.
 
-    What is over it is cut whatever `truncate` says: it is Cohere's max_tokens_per_doc.
+    This is Cohere's max_tokens_per_doc: longer passages are cut for either value of `truncate`.
+
     Raises InvalidRequest(INVALID_MAX_PASSAGE_TOKENS) for anything but a whole number of at least 1.
     """
     value = json.loads(parameters or "{}").get("max_passage_tokens")

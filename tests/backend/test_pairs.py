@@ -10,8 +10,8 @@ from packrank_backend.prompt import PROMPT, pair_text
 from packrank_backend.truncation import Truncate
 from packrank_build.graph.parity_pairs import declaration_articles
 
-LIMITS = PairLimits(max_pair_tokens=64, max_passages=4, max_request_tokens=150, max_request_frames=180)
-WIDE = PairLimits(8192, max_passages=512, max_request_tokens=100_000, max_request_frames=1_000_000)
+LIMITS = PairLimits(max_pair_tokens=64, max_passages=4, max_request_tokens=150, max_request_padded_tokens=180)
+WIDE = PairLimits(8192, max_passages=512, max_request_tokens=100_000, max_request_padded_tokens=1_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,8 @@ def test_a_pair_at_the_limit_is_whole_and_one_over_is_refused(tokenizer: Tokeniz
     at_limit = Question("why?", [passage[: -5 * over]])
     assert [len(ids) for ids in encode(tokenizer, at_limit)] == [64]
     with pytest.raises(
-        InvalidRequest, match=r"^pair_too_long: passages\[1\] has 65 tokens .* the limit is 64"
+        InvalidRequest,
+        match=r'^pair_too_long \{"passage":1,"tokens":65,"limit":64\}: passages\[1\] has 65 tokens .* the limit is 64',
     ) as caught:
         encode(tokenizer, Question("why?", ["short", passage[: -5 * (over - 1)]]))
     assert caught.value.kind is ErrorKind.PAIR_TOO_LONG
@@ -93,8 +94,9 @@ def test_a_passage_is_cut_to_its_own_limit(tokenizer: Tokenizer, truncate: Trunc
 
 @pytest.mark.parametrize("truncate", Truncate)
 def test_a_query_that_leaves_no_room_is_refused(tokenizer: Tokenizer, truncate: Truncate) -> None:
-    with pytest.raises(InvalidRequest, match="query takes 1?[0-9]+ tokens .* leaves no room"):
+    with pytest.raises(InvalidRequest, match="query takes 1?[0-9]+ tokens .* leaves no room") as caught:
         encode(tokenizer, Question("why " * 80, ["because"], truncate))
+    assert caught.value.facts.keys() == {"tokens", "limit"}
 
 
 def test_a_long_query_with_one_token_of_room_is_cut_to_it(tokenizer: Tokenizer) -> None:
@@ -122,6 +124,8 @@ def test_refusals(tokenizer: Tokenizer, question: Question, kind: ErrorKind) -> 
     with pytest.raises(InvalidRequest) as caught:
         encode(tokenizer, question)
     assert caught.value.kind is kind
+    sentence = str(caught.value).partition(": ")[2]
+    assert all(str(number) in sentence for number in caught.value.facts.values())
 
 
 def test_few_tokens_are_too_many_when_one_pair_is_far_longer_than_the_others(tokenizer: Tokenizer) -> None:
@@ -141,4 +145,4 @@ def test_a_refused_question_leaves_its_neighbours_alone(tokenizer: Tokenizer) ->
 
 def test_contradicting_limits_are_refused_at_start() -> None:
     with pytest.raises(ValueError, match="max_pair_tokens is 8192 but max_request_tokens only 4096"):
-        PairLimits(8192, max_passages=1, max_request_tokens=4096, max_request_frames=8192)
+        PairLimits(8192, max_passages=1, max_request_tokens=4096, max_request_padded_tokens=8192)

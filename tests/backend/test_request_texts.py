@@ -34,7 +34,7 @@ def test_refusals(query: object, passages: object, kind: ErrorKind, message: str
     with pytest.raises(InvalidRequest, match=message) as caught:
         question_from_tensors(query, passages, "")  # type: ignore[arg-type]
     assert caught.value.kind is kind
-    assert str(caught.value).startswith(f"{kind.value}: ")
+    assert str(caught.value).startswith(f"{kind.value} {{")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_passages_limit_is_read() -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", '"7"', "true"])
 def test_a_passages_limit_that_is_none_is_refused(value: str) -> None:
-    with pytest.raises(InvalidRequest, match="invalid_max_passage_tokens: .* at least 1"):
+    with pytest.raises(InvalidRequest, match="invalid_max_passage_tokens {}: .* at least 1"):
         max_passage_tokens_from_parameters(f'{{"max_passage_tokens": {value}}}')
 
 

@@ -19,9 +19,9 @@ from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.tensorrt.gate import THRESHOLDS, compared
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
+from tests.support.random_checkpoint import write_random_checkpoint
 
 torch = pytest.importorskip("torch", reason="needs torch: `make check-goldens` runs it")
 

@@ -1,20 +1,12 @@
 import argparse
-import csv
 from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, report
+from benchmarks import memory
+from benchmarks.bare_ranker import published_tokenizer
+from benchmarks.processes import running_gateway
 from packrank_server.tritonserver import TritonServer
-from tests.support.running_gateway import running_gateway
-
-
-def test_pss_is_read_in_mib() -> None:
-    assert (
-        memory.pss_mib("5581-7ffd ---p 00000000 00:00 0 [rollup]\nRss: 4096 kB\nPss: 2560 kB\nPss_Dirty: 1 kB\n") == 2.5
-    )
-    with pytest.raises(ValueError, match="no Pss"):
-        memory.pss_mib("Rss: 1 kB\n")
 
 
 def test_the_slope_is_that_of_the_second_half() -> None:
@@ -23,20 +15,19 @@ def test_the_slope_is_that_of_the_second_half() -> None:
     assert memory.slope_per_1000(requests, mib) == pytest.approx(2.0)
 
 
-def test_all_states_are_measured(
-    server: TritonServer, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (memory, report):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
+def test_all_states_are_measured(server: TritonServer, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "LARGE_EVERY", 20)
-    options = argparse.Namespace(repository=repository, requests=80, mixed_requests=4, burst=8)
+    options = argparse.Namespace(requests=80, mixed_requests=4, burst=8)
     with running_gateway(server.grpc_endpoint) as gateway:
-        memory.measure(options, server, gateway)
-    with (tmp_path / "memory_states.csv").open(newline="") as file:
-        states = list(csv.DictReader(file))
-    assert len(states) == 6
-    assert all(int(state["gateway"]) > 0 and int(state["model ranker"]) > 0 for state in states)
-    text = (tmp_path / "memory.md").read_text()
-    assert "statuses {200: 80}" in text
-    assert "The burst: 8 requests at once" in text
-    assert len((tmp_path / "memory_growth.csv").read_text().splitlines()) == 81
+        states, (growth, burst) = memory.measure(options, published_tokenizer(repository), server, gateway)
+    assert [state["state"] for state in states] == [
+        "started",
+        "highest under mixed load",
+        "idle after it",
+        "idle after 80 requests more",
+        "highest in the burst",
+        "idle after the burst",
+    ]
+    assert all(float(state["gateway"]) > 0 and float(state["model ranker"]) > 0 for state in states)
+    assert "80 requests: {'answered': 80}" in growth
+    assert "Burst: 8 requests at once" in burst

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.plots import bar_plot, line_plot
+from benchmarks.plots import line_plot
 
 
 def texts(svg: Path) -> list[str]:
-    """The comments that matplotlib leaves beside the outlines of each text."""
+    """The comments that matplotlib writes beside the outlines of each text."""
     return re.findall(r"<!-- (.*?) -->", svg.read_text())
 
 
@@ -17,13 +17,6 @@ def test_a_line_plot_names_axes_and_series(tmp_path: Path, log: bool) -> None:
     series = {"packed": [(1, 2.0), (2, 4.0)], "padded": [(1, 1.0), (2, 1.5)]}
     line_plot(path, series, title="Speed", x="passages", y="pairs/s", log_x=log, log_y=log)
     assert {"Speed", "passages", "pairs/s", "packed", "padded"} <= set(texts(path))
-
-
-def test_a_bar_plot_leaves_out_what_a_group_lacks(tmp_path: Path) -> None:
-    path = tmp_path / "b.svg"
-    bar_plot(path, {"uniform": {"fp32": 7.25, "int8": 9.75}, "long": {"int8": 3.5}}, title="Speed", y="tokens/s")
-    assert {"uniform", "long", "fp32", "int8", "7.25", "9.75", "3.5"} <= set(texts(path))
-    assert texts(path).count("3.5") == 1
 
 
 def test_the_same_measurement_gives_the_same_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.support.scripted_server import ScriptedServer, scripted_server
 
 
 class FromBlockingCode:
-    """AsyncRerankClient with RerankClient's surface: each call runs in an event loop of the client's own."""
+    """AsyncRerankClient with RerankClient's interface: each call runs in this client's own event loop."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         self._runner = asyncio.Runner()
@@ -42,7 +42,7 @@ MakeClient = Callable[..., Client]
 
 @pytest.fixture(params=[RerankClient, FromBlockingCode], ids=["threads", "asyncio"])
 def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
-    """Makes clients of one kind, which are closed after the test."""
+    """Make clients of one kind, and close them after the test."""
     with ExitStack() as clients:
         yield lambda *arguments, **settings: clients.enter_context(request.param(*arguments, **settings))
 

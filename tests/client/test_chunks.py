@@ -5,9 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrank_client._chunks import PROMPT_TOKENS, estimated_tokens, halve_chunk, plan_chunks
+from packrank_client._chunks import halve_chunk, plan_chunks
 from packrank_client._limits import Limits
-from packrank_client._question import Question
 
 TOKENS = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 LIMITS = st.builds(Limits, st.integers(1, 40), st.integers(1, 1000))
@@ -34,7 +33,7 @@ def test_lengths_do_not_overlap_between_chunks(tokens: list[int], limits: Limits
 
 @given(TOKENS, LIMITS)
 def test_no_two_neighbours_would_fit_into_one_chunk(tokens: list[int], limits: Limits) -> None:
-    """Chunks are even, yet no more than a greedy packer of the sorted passages needs."""
+    """Even chunks must not cost more of them than a greedy packer needs."""
     greedy, room, count = 0, 0, 0
     for length in sorted(tokens, reverse=True):
         if greedy == 0 or length > room or count == limits.max_passages:
@@ -70,8 +69,3 @@ def test_halves_differ_by_at_most_the_longest_pair(tokens: list[int]) -> None:
     first, second = halve_chunk(tuple(range(len(tokens))), tokens)
     difference = sum(tokens[index] for index in first) - sum(tokens[index] for index in second)
     assert abs(difference) <= max(tokens)
-
-
-def test_estimates_count_bytes_of_query_and_passage() -> None:
-    question = Question("日本".encode(), [b"", "東京".encode() * 100], "NONE", None)
-    assert estimated_tokens(question) == [PROMPT_TOKENS + 2, PROMPT_TOKENS + 202]

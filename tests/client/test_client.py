@@ -13,14 +13,14 @@ import grpc
 import pytest
 
 from packrank_client import RerankClient, ServerUnavailable
-from packrank_client._question import question_from_arguments
 from packrank_client._tensors import request_inputs
+from packrank_client.question import question_from_arguments
 from tests.support.scripted_server import ScriptedServer, SeenRequest, logit_of
 
 
 @pytest.fixture
 def busy_threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads that interrupt each other wherever they can."""
+    """Threads that switch as often as possible."""
     interval_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     with ThreadPoolExecutor(16) as pool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from packrank_client import DeadlineExceeded, InvalidRequest
-from packrank_client._deadline import Deadline
+from packrank_client.deadline import Deadline
 
 
 def test_time_only_runs_out() -> None:

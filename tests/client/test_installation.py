@@ -6,7 +6,7 @@ from pathlib import Path
 
 CLIENT = Path(__file__).parents[2] / "client"
 
-# tritonclient[grpc], numpy, and what they import of their own dependencies.
+# tritonclient[grpc], numpy, and those of their dependencies that they import.
 DEPENDENCIES = {
     *("tritonclient", "numpy", "grpc", "google", "packaging", "rapidjson"),
     *("ml_dtypes", "typing_extensions", "cython_runtime"),
@@ -25,7 +25,7 @@ def test_the_client_installs_alone(tmp_path: Path) -> None:
     target = tmp_path / "site"
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(CLIENT)], check=True)
-    # -I: neither the working directory nor PYTHONPATH
+    # -I ignores the working directory and PYTHONPATH
     script = f"import sys; sys.path.insert(0, {str(target)!r})\n{SCRIPT}"
     run = subprocess.run([sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
     location, imported = run.stdout.splitlines()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from packrank_client import InvalidRequest
-from packrank_client._question import question_from_arguments
+from packrank_client.question import PROMPT_TOKENS, Question, estimated_tokens, question_from_arguments
 
 
 def test_texts_become_utf8() -> None:
@@ -53,3 +53,8 @@ def test_mistakes_are_refused(arguments: dict[str, Any], kind: str, passage_inde
 
 def test_a_token_limit_beyond_what_grpc_can_say_is_no_limit() -> None:
     assert question_from_arguments("q", ["a"], max_passage_tokens=10**30).parameters["max_passage_tokens"] == 2**31 - 1
+
+
+def test_estimates_count_bytes_of_query_and_passage() -> None:
+    question = Question("日本".encode(), [b"", "東京".encode() * 100], "NONE", None)
+    assert estimated_tokens(question) == [PROMPT_TOKENS + 2, PROMPT_TOKENS + 202]

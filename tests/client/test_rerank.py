@@ -40,7 +40,7 @@ PASSAGES = ["apples", "", "pommes d'été", "りんご" * 7, "apples", "a\0b", "
 
 
 def check(results: list[RerankResult], query: str, passages: list[str]) -> None:
-    """Every passage with its own numbers, in the order of logits."""
+    """Check that every passage has its own numbers, in the order of logits."""
     best_first = sorted(range(len(passages)), key=lambda index: (-logit_of(query, passages[index]), index))
     assert [result.index for result in results] == best_first
     for result in results:
@@ -90,7 +90,7 @@ def test_a_question_beyond_the_limits_is_split(make_client: MakeClient, server: 
     server.max_passages, server.max_request_tokens = 16, 2000
     passages = [f"{number} " * (number % 37) for number in range(300)]
     check(make_client(server.address).rerank("which?", passages), "which?", passages)
-    # the server counts bytes, of which the client takes three for a token: some chunks were halved
+    # a token is one byte for this server and three for the client, so some chunks were halved
     answered = [s for s in server.seen if sum(tokens_of(s.query, p) for p in s.passages) <= 2000]
     assert len(answered) < len(server.seen)
     assert sorted(passage for seen in answered for passage in seen.passages) == sorted(passages)
@@ -105,7 +105,7 @@ def test_chunks_are_concurrent_and_bounded(make_client: MakeClient, server: Scri
         with lock:
             running += 1
             most = max(most, running)
-        together.wait(30)  # passes only while three are here at the same time
+        together.wait(30)  # passes only if three requests are here at once
         with lock:
             running -= 1
 
@@ -240,7 +240,7 @@ def test_an_unavailable_endpoint_is_passed_over(make_client: MakeClient, server:
         check(client.rerank("q", list("abcd")), "q", list("abcd"))
         asked = len(down.seen)
         check(client.rerank("q", list("abcd")), "q", list("abcd"))
-        assert len(down.seen) == asked  # it cools down
+        assert len(down.seen) == asked  # it is cooling down
 
 
 def test_nobody_listens(make_client: MakeClient, server: ScriptedServer) -> None:
@@ -252,7 +252,7 @@ def test_nobody_listens(make_client: MakeClient, server: ScriptedServer) -> None
 
 
 def test_a_silent_endpoint_does_not_use_up_the_deadline(make_client: MakeClient, server: ScriptedServer) -> None:
-    """It takes connections and never speaks: the client must give up on it while time is left for another."""
+    """It accepts connections and stays silent, so the client must give up in time to ask another endpoint."""
     with socket.create_server(("localhost", 0)) as silent:
         client = make_client([f"localhost:{silent.getsockname()[1]}", server.address], timeout_s=60)
         check(client.rerank("q", ["a", "b"]), "q", ["a", "b"])

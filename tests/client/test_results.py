@@ -8,7 +8,7 @@ def result(index: int, logit: float) -> RerankResult:
 
 
 def test_highest_logit_first_and_ties_in_the_callers_order() -> None:
-    # sigmoid has become 1.0 for all of them: only the logits tell them apart
+    # their sigmoid is 1.0 for all, so only the logits differ
     results = [result(4, 20.0), result(2, 21.0), result(0, 20.0), result(3, -1.0), result(1, 20.0)]
     assert [r.index for r in ranked(results)] == [2, 0, 1, 4, 3]
 

@@ -26,13 +26,13 @@ def test_the_mean_is_over_questions() -> None:
     assert mean_reciprocal_rank(asked, lambda each: each.e5) == pytest.approx(0.75)
 
 
-def test_examples_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_examples_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "examples.jsonl"
     path.write_text(lines(example("x"), example("y")))
     assert read_examples(path) == [example("x"), example("y")]
 
 
-def test_a_resumed_run_reads_on_where_it_was(tmp_path: Path) -> None:
+def test_a_resumed_run_skips_the_examples_it_has_read(tmp_path: Path) -> None:
     path = tmp_path / "examples.jsonl"
     path.write_text(lines(*(example(str(number)) for number in range(5))))
     assert [each.question for each in islice(follow_examples(path, 2), 3)] == ["2", "3", "4"]

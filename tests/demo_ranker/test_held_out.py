@@ -10,7 +10,7 @@ PAGE = (
 )
 
 
-def test_the_faq_s_sections_are_known_by_their_anchors_in_every_language(tmp_path: Path) -> None:
+def test_faq_sections_have_the_same_anchors_in_every_language(tmp_path: Path) -> None:
     pages = tmp_path / "usr/share/doc/debian/FAQ"
     (pages / "de").mkdir(parents=True)
     (pages / "basics.en.html").write_text(PAGE)
@@ -29,7 +29,7 @@ def test_an_answer_of_perlfaq_keeps_its_list(tmp_path: Path) -> None:
     assert section.text == f"{ANSWER}item"
 
 
-def test_ten_common_words_give_a_copy_away() -> None:
+def test_ten_shared_words_reveal_a_copy() -> None:
     held_out = shingles_of([ANSWER])
     assert shingles("As they say, DEBIAN is a distribution of software, that is free: made by ...") & held_out
     assert not shingles("Debian is a distribution of software made by people") & held_out

@@ -19,12 +19,12 @@ def test_a_question_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("heading", ["Installing a package", "Install a package", "How to install a package"])
-def test_what_can_be_done_is_asked_how(heading: str) -> None:
+def test_tasks_become_how_questions(heading: str) -> None:
     assert "How do I install a package?" in phrasings(heading)
     assert not any(question.startswith("What is installing") for question in phrasings(heading))
 
 
-def test_a_thing_is_asked_what_it_is() -> None:
+def test_nouns_become_what_questions() -> None:
     assert {"What is a signed archive?", "a signed archive"} <= phrasings("A signed archive")
     assert "What are reserved words?" in phrasings("Reserved Words")
 
@@ -41,12 +41,12 @@ def test_base_forms(gerund: str, verb: str | None) -> None:
     assert base_form(gerund) == verb
 
 
-def test_a_description_becomes_a_wish() -> None:
+def test_a_description_becomes_a_request() -> None:
     found = {question_from_description("Text editor (small)", random.Random(seed)) for seed in range(200)}
     assert {"How can I get text editor?", "I need text editor (small)"} <= found
 
 
-def test_a_sentence_asks_for_the_rest() -> None:
+def test_a_sentence_becomes_the_question_for_the_rest() -> None:
     passage = "The first sentence has many words. The second one is here too. The third is a bit longer still. End."
     question, rest = question_from_passage(passage, random.Random(0)) or ("", "")
     assert question in passage

@@ -40,7 +40,7 @@ def test_the_release_is_pinned_once_by_tag_and_digest_and_its_tensorrt_is_ours()
         r"\$\{TRITON_REGISTRY\}/(nvidia/tritonserver:\S+)@(sha256:[0-9a-f]{64}) AS tritonserver", release
     )
     assert found
-    pins = (ROOT / "requirements" / "engine.lock").read_text()
+    pins = (ROOT / "requirements.lock").read_text()
     tensorrt = re.search(r"^tensorrt-cu13-bindings==([\d.]+)", pins, re.MULTILINE)
     assert tensorrt
     assert f"| `{found[1]}` | {tensorrt[1]} |" in PAGE

@@ -8,7 +8,7 @@ from packrank_gateway.errors import GatewayError
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -23,7 +23,7 @@ def clock() -> Clock:
 
 
 def serve(capacity: Capacity, clock: Clock, *, tokens_per_s: int, seconds: float, pending: int) -> None:
-    """Ten answers a second."""
+    """Answer ten requests per second."""
     for _ in range(round(10 * seconds)):
         clock.now_s += 0.1
         capacity.answered(tokens_per_s // 10, pending)
@@ -61,7 +61,7 @@ def test_bunches_count_with_the_time_they_took(clock: Clock) -> None:
 def test_an_estimate_that_is_too_low_cannot_last(clock: Clock) -> None:
     capacity = Capacity(clock)
     capacity.tokens_per_s = 10.0
-    serve(capacity, clock, tokens_per_s=1000, seconds=40, pending=8)  # all that so low an estimate lets in
+    serve(capacity, clock, tokens_per_s=1000, seconds=40, pending=8)  # so low an estimate admits no more
     assert capacity.tokens_per_s == pytest.approx(1000, rel=0.05)
 
 
@@ -77,7 +77,7 @@ def test_idle_time_is_not_counted(clock: Clock) -> None:
 def test_a_request_that_would_come_too_late_is_refused_at_once() -> None:
     admission = Admission(Load(pairs=10**6, tokens=10**6, body_bytes=1))
     admission.capacity.tokens_per_s = 1000.0
-    with admission.place(pairs=1, tokens=6000, remaining_s=5):  # nobody is before it
+    with admission.place(pairs=1, tokens=6000, remaining_s=5):  # no other work is pending
         with pytest.raises(GatewayError) as raised, admission.place(pairs=1, tokens=3000, remaining_s=10):
             pytest.fail("it was let in")  # 9 s of work, and 10 s are left
         assert raised.value.kind == "overloaded"

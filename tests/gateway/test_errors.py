@@ -1,4 +1,4 @@
-"""The error table, row by row: each kind is provoked for real and read as each dialect's clients read it."""
+"""The error table, row by row: provoke each kind for real, and read it as each dialect's clients do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from packrank_gateway.app import create_app
-from packrank_gateway.errors import ERRORS, RETRIABLE, Dialect
+from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.errors import ERRORS, RETRIABLE
 from packrank_gateway.settings import Settings
 from packrank_server.tritonserver import free_ports
 from tests.support.running_gateway import PATHS, RunningGateway, body_of, message_of, running_gateway
@@ -52,7 +53,7 @@ SENT_BY_TRITON = [kind for kind, row in ERRORS.items() if row.grpc_code]
 
 
 def check(kind: str, dialect: Dialect, response: httpx.Response) -> str:
-    """The status of the table, the kind, and Retry-After where it helps; returns the sentence."""
+    """Check status, kind and Retry-After against the table, and return the sentence."""
     assert response.status_code == STATUSES[kind][DIALECTS.index(dialect)]
     assert response.headers["x-error-kind"] == kind
     assert response.headers["content-type"] == "application/json"
@@ -74,7 +75,7 @@ def triton() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(scope="module")
 def strict(triton: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway with keys and small limits."""
+    """Run a gateway with keys and small limits."""
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text("# ours\n\nsesame\n")
     settings = {"api_keys_file": keys, "strict_model_names": "true", "max_body_bytes": 100_000}
@@ -87,7 +88,8 @@ def strict(triton: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize("kind", SENT_BY_TRITON)
 def test_what_triton_answers(kind: str, dialect: Dialect, strict: RunningGateway, triton: ScriptedServer) -> None:
     code = getattr(grpc.StatusCode, ERRORS[kind].grpc_code or "")
-    named = f"{kind}: passages[0] has a flaw; mend it" if code is grpc.StatusCode.INVALID_ARGUMENT else "secret:8001"
+    refusal = code is grpc.StatusCode.INVALID_ARGUMENT
+    named = f"{kind} {{}}: passages[0] has a flaw; fix it" if refusal else "secret:8001"
     triton.script = refuse_with(code, "unexpected shape" if kind == "invalid_argument" else f"in ensemble, {named}")
     try:
         sentence = check(kind, dialect, strict.ask(dialect, ["one passage"]))
@@ -115,14 +117,14 @@ def half_a_body(gateway: RunningGateway, dialect: Dialect) -> httpx.Response:
     )
     with socket.create_connection((url.host, url.port or 80)) as connection:
         connection.sendall(head.encode())
-        answer = connection.makefile("rb").read().decode()  # to its end: the connection is closed
+        answer = connection.makefile("rb").read().decode()  # until the gateway closes the connection
     status_line, _, rest = answer.partition("\r\n")
     headers, _, content = rest.partition("\r\n\r\n")
     pairs = [tuple(line.split(": ", 1)) for line in headers.split("\r\n")]
     return httpx.Response(int(status_line.split()[1]), headers=pairs, content=content.encode())  # type: ignore[arg-type]
 
 
-# kind -> how it is provoked, and what its sentence says; on /rerank TEI's shape answers what has no form yet
+# kind -> how to provoke it, and words of its sentence; on /rerank, TEI's form answers if the body is unknown
 PROVOKED: dict[str, tuple[Any, str]] = {
     "malformed_json": (malformed, "send a JSON object"),
     "invalid_utf8": (surrogate, "[0]"),
@@ -149,7 +151,7 @@ PROVOKED: dict[str, tuple[Any, str]] = {
 }
 # TEI's form has no field for the model's name
 NOWHERE = {("unknown_model", Dialect.TEI)}
-# known only from a body, which these do not have
+# found before the body is read, so /rerank does not know its dialect yet
 WITHOUT_FORM = {
     *("malformed_json", "invalid_timeout", "unsupported_media_type", "unauthorized", "method_not_allowed"),
     *("body_timeout", "body_too_large"),
@@ -193,14 +195,14 @@ def test_a_body_of_unknown_size_is_refused_before_it_is_read_whole(strict: Runni
     try:
         answer = strict.http.post("/v1/ranking", content=parts(), headers={"content-type": "application/json"})
         check("body_too_large", Dialect.NIM, answer)
-    except httpx.TransportError:  # the connection may be closed before this client looks for an answer
+    except httpx.TransportError:  # the connection may close before the client reads the answer
         pass
     assert sent < 10**9
 
 
 async def an_internal_error(dialect: Dialect) -> httpx.Response:
     app = create_app(Settings())
-    app.state.gateway.reranker = None
+    app.state.services.reranker = None
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         return await client.post(PATHS[dialect], json=body_of(dialect, ["a"]))

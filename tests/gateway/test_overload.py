@@ -1,4 +1,4 @@
-"""More work than is accepted, deadlines, and clients that go away: a place that is taken becomes free again."""
+"""Overload, deadlines and clients that disconnect: every place becomes free again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from packrank_client import RerankClient
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_server.tritonserver import TritonServer
 from tests.support.eventually import eventually
 from tests.support.running_gateway import PATHS, RunningGateway, body_of, running_gateway
@@ -48,7 +48,7 @@ def wait_until_pending(gateway: RunningGateway, count: int, what: str = "pairs")
 
 
 def hold(gateway: RunningGateway, passages: int, text: str = "a") -> socket.socket:
-    """A request of so many passages that the server does not answer, on a connection of its own."""
+    """Open a connection with a request of `passages` passages, which the server holds."""
     url = httpx.URL(gateway.url)
     content = json.dumps(body_of(Dialect.NIM, [text] * passages)).encode()
     head = (
@@ -89,7 +89,7 @@ def test_tokens_count_as_well(small: RunningGateway, triton: ScriptedServer) -> 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_deadline_ends_the_work_downstream(dialect: Dialect, small: RunningGateway, triton: ScriptedServer) -> None:
-    assert small.ask(dialect).status_code == 200  # now it has its connection
+    assert small.ask(dialect).status_code == 200  # now the gateway has its connection to the server
     triton.script = triton.hold
     answer = small.ask(dialect, ["a"] * 3, headers={"x-request-timeout-s": "2"})
     assert answer.status_code == 504
@@ -141,7 +141,7 @@ def many_connections() -> Iterator[None]:
 
 
 async def post(url: httpx.URL, path: str, content: bytes) -> tuple[int, bytes]:
-    """One request on a connection of its own, with nothing but sockets: 1,000 of them are light."""
+    """Send one request over a new socket; 1,000 of these take little memory."""
     reader, writer = await asyncio.open_connection(url.host, url.port)
     head = (
         f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -193,7 +193,7 @@ def test_bodies_beyond_their_budget_are_not_kept(triton: ScriptedServer) -> None
         before_mib = gateway.memory_mib("VmRSS")
 
         async def send_all() -> list[int]:
-            """The statuses, without those of the requests that are kept and not answered."""
+            """Return the statuses of all requests except those that are held."""
             url = httpx.URL(gateway.url)
             answers = [post(url, PATHS[Dialect.COHERE], content) for _ in range(requests)]
             sent = [asyncio.create_task(answer) for answer in answers]
@@ -206,5 +206,5 @@ def test_bodies_beyond_their_budget_are_not_kept(triton: ScriptedServer) -> None
             return answered
 
         assert set(asyncio.run(send_all())) == {429}
-        # a body is in memory as bytes, as text, and as the message to the server: several times, but not all bodies
+        # memory holds a body several times, as bytes, text and message, but not all bodies at once
         assert gateway.memory_mib("VmHWM") - before_mib < requests

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_server.tritonserver import Ports, free_ports
 from tests.support.eventually import eventually
 from tests.support.otlp_receiver import otlp_receiver

@@ -1,15 +1,31 @@
 from __future__ import annotations
 
-from dataclasses import fields
+import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from packrank_gateway.settings import Settings, SettingsError, flag, settings_from, variable
+from packrank_gateway.settings import VARIABLE_PREFIX, Settings, SettingsError, flag, settings_from, variable
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Remove all settings from the environment, so that a test sets its own."""
+    for name in list(os.environ):
+        if name.startswith(VARIABLE_PREFIX):
+            monkeypatch.delenv(name)
+    return monkeypatch
 
 
 def test_defaults() -> None:
-    assert settings_from([], {}) == Settings()
+    assert settings_from([]) == Settings()
+    assert Settings().triton == ("localhost:8001",)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1
 
 
 @pytest.mark.parametrize(
@@ -19,47 +35,58 @@ def test_defaults() -> None:
         ("triton", "a:1, b:2", ("a:1", "b:2")),
         ("timeout_s", "2.5", 2.5),
         ("api_keys_file", "/run/keys", Path("/run/keys")),
+        ("api_keys_file", "", None),
         ("strict_model_names", "true", True),
         ("cors_origins", "https://a.example", ("https://a.example",)),
     ],
 )
-def test_flag_and_variable_are_the_same_setting(name: str, text: str, value: object) -> None:
-    assert getattr(settings_from([flag(name), text], {}), name) == value
-    assert getattr(settings_from([], {variable(name): text}), name) == value
+def test_flag_and_variable_are_the_same_setting(
+    name: str, text: str, value: object, environment: pytest.MonkeyPatch
+) -> None:
+    assert getattr(settings_from([flag(name), text]), name) == value
+    environment.setenv(variable(name), text)
+    assert getattr(settings_from([]), name) == value
 
 
-def test_the_flag_wins() -> None:
-    assert settings_from(["--port=1"], {"PACKRANK_PORT": "2"}).port == 1
+def test_the_flag_wins(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PACKRANK_PORT", "2")
+    assert settings_from(["--port=1"]).port == 1
 
 
-def test_a_switch_needs_no_value() -> None:
-    assert settings_from(["--strict-model-names"], {}).strict_model_names
-    assert not settings_from(["--strict-model-names=false"], {"PACKRANK_STRICT_MODEL_NAMES": "1"}).strict_model_names
+def test_a_switch_needs_no_value(environment: pytest.MonkeyPatch) -> None:
+    assert settings_from(["--strict-model-names"]).strict_model_names
+    environment.setenv("PACKRANK_STRICT_MODEL_NAMES", "1")
+    assert not settings_from(["--strict-model-names=false"]).strict_model_names
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "says"),
+    ("arguments", "variables", "says"),
     [
         (["--port=http"], {}, "--port is 'http'; give a whole number"),
         ([], {"PACKRANK_TIMEOUT_S": "soon"}, "PACKRANK_TIMEOUT_S is 'soon'; give a number"),
         (["--strict-model-names=perhaps"], {}, "give true or false"),
-        (["--triton="], {}, "--triton is empty"),
+        (["--triton="], {}, "--triton is empty; name at least one"),
+        ([], {"PACKRANK_MODEL_NAMES": " , "}, "PACKRANK_MODEL_NAMES is empty; name at least one"),
+        (["--port=65536"], {}, "--port is 65536; give at most 65535"),
+        (["--timeout-s=nan"], {}, "--timeout-s is 'nan'; give a finite number"),
         (["--max-passages=0"], {}, "--max-passages is 0; give at least 1"),
         (["--max-documents=30000"], {}, "--max-documents is 30000 but --max-pending-pairs only 20000: the largest"),
         (["--timeout-s=400"], {}, "--timeout-s is 400.0 but --max-timeout-s only 300.0"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_remedy(
-    arguments: list[str], environment: dict[str, str], says: str
+    arguments: list[str], variables: dict[str, str], says: str, environment: pytest.MonkeyPatch
 ) -> None:
+    for name, text in variables.items():
+        environment.setenv(name, text)
     with pytest.raises(SettingsError, match=says):
-        settings_from(arguments, environment)
+        settings_from(arguments)
 
 
 def test_help_names_every_flag_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        settings_from(["--help"], {})
+        settings_from(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for setting in fields(Settings):
-        assert flag(setting.name) in text
-        assert f"; {variable(setting.name)})" in text
+    for name in Settings.model_fields:
+        assert flag(name) in text
+        assert f"; {variable(name)})" in text

@@ -40,7 +40,7 @@ ROWS: dict[ErrorKind, tuple[str, list[Any], dict[str, Any], str]] = {
 
 def send(server: TritonServer, model: str, rows: list[Any], parameters: dict[str, Any]) -> None:
     inputs = (
-        [number_input(name, row) for name, row in zip(("input_ids", "seq_lens", "longest"), rows, strict=True)]
+        [number_input(name, row) for name, row in zip(("input_ids", "seq_lens", "max_len_carrier"), rows, strict=True)]
         if model == "ranker"
         else [text_input(name, row) for name, row in zip(("query", "passages"), rows, strict=True)]
     )
@@ -61,7 +61,7 @@ def test_every_refusal_has_its_code_and_harms_no_neighbour(kind: ErrorKind, serv
             with pytest.raises(InferenceServerException) as caught:
                 refusal.result()
             assert caught.value.status() == f"StatusCode.{REFUSALS[kind].grpc_code}"
-            assert f"{kind.value}: " in caught.value.message()
+            assert f"{kind.value} {{" in caught.value.message()
             assert text in caught.value.message()
         for future in neighbours:
             np.testing.assert_allclose(future.result()["logits"], expected, rtol=0, atol=1e-5)

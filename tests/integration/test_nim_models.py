@@ -1,4 +1,4 @@
-"""NVIDIA's gRPC contract, as its documentation calls it with tritonclient."""
+"""NVIDIA's gRPC contract, called with tritonclient as in its documentation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from packrank_client import RerankClient
 from packrank_server.tritonserver import TritonServer
 from tests.support.raw_request import text_input
 
+TOO_LONG = 'pair_too_long {"passage":1,"tokens":3012,"limit":1024}: passages[1] has'
 MODELS = ("nvidia_llama_3_2_nv_rerankqa_1b_v2", "nvidia_llama_nemotron_rerank_1b_v2")
 QUERY = "which way should i go?"
 PASSAGES = ["two roads diverged", "i shall be telling this with a sigh", "", "東京へ行く道"]
@@ -55,13 +56,13 @@ def test_truncate_in_any_case(truncate: str, server: TritonServer) -> None:
 @pytest.mark.parametrize(
     ("queries", "passages", "parameters", "says"),
     [
-        ([QUERY], ["a", " word" * 3000], {}, "pair_too_long: passages[1] has"),
-        ([QUERY], ["a", " word" * 3000], {"truncate": "none"}, "pair_too_long: passages[1] has"),
-        ([QUERY], ["a"], {"truncate": "start"}, "invalid_truncate: "),
-        ([QUERY, "how?"], ["a", "b"], {}, "invalid_batch: the rows of query differ"),
-        ([QUERY] * 3, ["a", "b"], {}, "invalid_batch: query has 3 rows, passage 2"),
-        ([" "], ["a"], {}, "empty_query: "),
-        ([QUERY], ["a"] * 513, {}, "too_many_passages: "),
+        ([QUERY], ["a", " word" * 3000], {}, TOO_LONG),
+        ([QUERY], ["a", " word" * 3000], {"truncate": "none"}, TOO_LONG),
+        ([QUERY], ["a"], {"truncate": "start"}, "invalid_truncate {}: "),
+        ([QUERY, "how?"], ["a", "b"], {}, "invalid_batch {}: the rows of query differ"),
+        ([QUERY] * 3, ["a", "b"], {}, 'invalid_batch {"queries":3,"passages":2}: query has 3 rows, passage 2'),
+        ([" "], ["a"], {}, "empty_query {}: "),
+        ([QUERY], ["a"] * 513, {}, 'too_many_passages {"passages":513,"limit":512}: '),
     ],
 )
 def test_refusals_keep_their_code(

@@ -15,7 +15,9 @@ def test_one_long_pair_among_many_is_refused_with_the_reason(server: TritonServe
     with pytest.raises(InferenceServerException) as caught:
         ask(server.grpc_endpoint, b"why?", [LONG.encode(), *(text.encode() for text in SHORT)], {"truncate": "END"})
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
-    assert "too_many_tokens: the request has 129 pairs, the longest of 1024 tokens" in caught.value.message()
+    facts = '{"pairs":129,"longest":1024,"limit":131072}'
+    sentence = "the request has 129 pairs, the longest of 1024 tokens"
+    assert f"too_many_tokens {facts}: {sentence}" in caught.value.message()
     assert "pairs x longest is 131072" in caught.value.message()
 
 

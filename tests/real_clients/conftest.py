@@ -1,4 +1,4 @@
-"""Where the servers are, and what they answer when asked without any client library."""
+"""The address of the gateway, and its answer without any client library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSAGES = [
 
 @dataclass(frozen=True)
 class Expected:
-    """The right answer, best first."""
+    """The expected answer, best first."""
 
     order: list[int]
     logits: list[float]
@@ -30,17 +30,17 @@ class Expected:
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """The gateway's address."""
+    """Return the gateway's address."""
     return os.environ["GATEWAY_URL"]
 
 
 @pytest.fixture(scope="session")
 def expected(url: str) -> Expected:
-    """The gateway's answer over plain HTTP, which the project's own tests compare with the ensemble's."""
+    """Ask the gateway over plain HTTP; other tests compare that answer with the ensemble's."""
     ask = {"query": QUERY, "texts": PASSAGES}
     raw = httpx.post(f"{url}/rerank", json=ask | {"raw_scores": True}).json()
     scores = httpx.post(f"{url}/rerank", json=ask).json()
     order = [rank["index"] for rank in raw]
     assert sorted(order) == list(range(len(PASSAGES)))
-    assert order != sorted(order), "an order that no client gives by accident"
+    assert order != sorted(order), "no client could give this order by accident"
     return Expected(order, [rank["score"] for rank in raw], [rank["score"] for rank in scores])

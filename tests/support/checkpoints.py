@@ -1,4 +1,4 @@
-"""The seeded checkpoints whose Hugging Face logits are committed as goldens, and the questions asked of them."""
+"""The seeded checkpoints behind the goldens, and the questions whose Hugging Face logits are committed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
 
 
 def golden_questions() -> list[Question]:
-    """A few dozen pairs: every language, one token to several hundred, one passage to 26."""
+    """Return a few dozen pairs: every language, one to several hundred tokens, one to 26 passages."""
     articles = declaration_articles()
     english = articles["en"]
     return [

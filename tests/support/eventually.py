@@ -1,4 +1,4 @@
-"""Waiting for what another process does in its own time."""
+"""Waits for something that another process does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Found = TypeVar("Found")
 
 
 def eventually(look: Callable[[], Found | None], expected: str, attempts: int = 6000) -> Found:
-    """What `look` finds, as soon as it is not None; a minute without is a failure, on a busy machine more."""
+    """Return what `look` finds once it is not None; fail after about a minute, or longer on a busy machine."""
     for _ in range(attempts):
         found = look()
         if found is not None:

@@ -1,6 +1,6 @@
-"""What an OpenTelemetry collector is to the gateway and to Triton: an HTTP server that takes spans.
+"""An OpenTelemetry collector for tests: an HTTP server that receives the spans of gateway and Triton.
 
-The gateway's exporter sends protobuf, Triton's the JSON of the same message, its ids in hexadecimal
+The gateway sends protobuf. Triton sends the same message as JSON, with ids in hexadecimal
 (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
 """
 
@@ -24,7 +24,7 @@ from tests.support.eventually import eventually
 
 @dataclass(frozen=True)
 class Span:
-    """Ids are hexadecimal; `parent` is empty where there is none."""
+    """One span. Ids are hexadecimal, and `parent` is empty if there is none."""
 
     service: str
     name: str
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass
 class OtlpReceiver:
-    """Every span so far, and every body as it came."""
+    """All spans and bodies so far."""
 
     url: str
     spans: list[Span] = field(default_factory=list)
@@ -45,11 +45,11 @@ class OtlpReceiver:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables for a process that shall send its spans here, without long delays."""
+        """Variables that make a process send its spans here without delay."""
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
     def wait_for(self, *names: str) -> dict[str, Span]:
-        """One span of each name, once all have arrived."""
+        """Wait until each name has a span, and return one for each."""
 
         def look() -> dict[str, Span] | None:
             found = {span.name: span for span in list(self.spans)}
@@ -60,7 +60,7 @@ class OtlpReceiver:
 
 @contextmanager
 def otlp_receiver() -> Iterator[OtlpReceiver]:
-    """On a free port of this machine."""
+    """Run a receiver on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -78,7 +78,7 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver = OtlpReceiver(f"http://127.0.0.1:{server.server_port}")

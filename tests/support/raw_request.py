@@ -1,4 +1,4 @@
-"""Requests that no well-behaved client would send, straight over gRPC."""
+"""Raw gRPC requests, for what a well-behaved client would never send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tritonclient import grpc
 
 
 def text_input(name: str, rows: Sequence[Sequence[bytes]]) -> Any:
-    """A BYTES tensor of the given rows."""
+    """Build a BYTES tensor of the given rows."""
     tensor = grpc.InferInput(name, [len(rows), len(rows[0])], "BYTES")
     array = np.empty((len(rows), len(rows[0])), np.object_)
     for row, texts in enumerate(rows):
@@ -21,7 +21,7 @@ def text_input(name: str, rows: Sequence[Sequence[bytes]]) -> Any:
 
 
 def number_input(name: str, values: Sequence[Sequence[int]], dtype: str = "INT32") -> Any:
-    """An integer tensor of the given rows."""
+    """Build an integer tensor of the given rows."""
     array = np.array(values, {"INT32": np.int32, "INT64": np.int64}[dtype])
     tensor = grpc.InferInput(name, list(array.shape), dtype)
     tensor.set_data_from_numpy(array)
@@ -31,7 +31,7 @@ def number_input(name: str, values: Sequence[Sequence[int]], dtype: str = "INT32
 def ask(
     endpoint: str, query: bytes, passages: Sequence[bytes], parameters: dict[str, Any] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """One well-formed request; outputs by name, without the batch dimension."""
+    """Send one well-formed request; return outputs by name, without the batch dimension."""
     with grpc.InferenceServerClient(endpoint) as client:
         inputs = [text_input("query", [[query]]), text_input("passages", [passages])]
         answer = client.infer("reranker", inputs, parameters=parameters, client_timeout=60)

@@ -1,4 +1,4 @@
-"""Copies of the committed model repository for tests to build into."""
+"""Copies of the committed model repository, for tests to build into."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BUILT = shutil.ignore_patterns(
 
 
 def empty_repository(directory: Path) -> Path:
-    """The model repository as committed: configs and model.py files, nothing built."""
+    """Copy the model repository as committed: configs and model.py files, nothing built."""
     shutil.copytree(ROOT / "model_repository", directory, ignore=BUILT)
     return directory
 
 
 def copied_repository(repository: Path, directory: Path) -> Path:
-    """A built repository once more, to change its configs or what was built."""
+    """Copy a built repository, so that a test can change its configs or files."""
     shutil.copytree(repository, directory, ignore=shutil.ignore_patterns("__pycache__"))
     return directory

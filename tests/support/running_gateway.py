@@ -1,4 +1,4 @@
-"""A real gateway in a process of its own, and one question in the words of each dialect."""
+"""A real gateway as a process, and one question in the words of each dialect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 
 PATHS = {
     Dialect.NIM: "/v1/ranking",
@@ -30,7 +30,7 @@ _LISTENING = re.compile(r"Uvicorn running on (http://\S+)")
 
 @dataclass
 class RunningGateway:
-    """The process, its address, and what it has logged so far."""
+    """The process, its address, and its log lines so far."""
 
     process: subprocess.Popen[str]
     url: str
@@ -45,23 +45,23 @@ class RunningGateway:
         headers: dict[str, str] | None = None,
         **fields: Any,
     ) -> httpx.Response:
-        """One question in a dialect's words; `fields` are added to its body."""
+        """Ask one question in a dialect's words; `fields` are added to its body."""
         body = body_of(dialect, passages, query) | fields
         return self.http.post(PATHS[dialect], json=body, headers=headers)
 
     def memory_mib(self, line: str) -> float:
-        """VmRSS, what the process has in memory now, or VmHWM, the most that it has had (proc(5))."""
+        """Read VmRSS, the memory of the process now, or VmHWM, its peak (proc(5))."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines()
         return next(int(entry.split()[1]) for entry in lines if entry.startswith(f"{line}:")) / 1024
 
     def stop(self) -> int:
-        """Tell it to stop, and wait until it has."""
+        """Send SIGTERM, and wait for the process to end."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
 
 def body_of(dialect: Dialect, passages: Sequence[Any], query: str = "why?") -> dict[str, Any]:
-    """The same question as each dialect writes it."""
+    """Write the same question as each dialect does."""
     if dialect is Dialect.NIM:
         return {"query": {"text": query}, "passages": [{"text": passage} for passage in passages]}
     name = "texts" if dialect is Dialect.TEI else "documents"
@@ -69,7 +69,7 @@ def body_of(dialect: Dialect, passages: Sequence[Any], query: str = "why?") -> d
 
 
 def message_of(dialect: Dialect, response: httpx.Response) -> str:
-    """The sentence of an error, from where the dialect's clients read it."""
+    """Read an error's sentence where the dialect's clients read it."""
     body = response.json()
     if dialect is Dialect.VLLM:
         return str(body["error"]["message"])
@@ -78,7 +78,7 @@ def message_of(dialect: Dialect, response: httpx.Response) -> str:
 
 @contextmanager
 def running_gateway(*triton: str, environment: Any = None, **settings: Any) -> Iterator[RunningGateway]:
-    """A gateway on a free port in front of the given gRPC addresses; `environment` is added to this process's."""
+    """Run a gateway on a free port for the given gRPC addresses; `environment` extends this process's."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "packrank_gateway", "--port=0", f"--triton={','.join(triton)}", *flags]
     environment = os.environ | (environment or {})
@@ -95,7 +95,7 @@ def running_gateway(*triton: str, environment: Any = None, **settings: Any) -> I
 
         def follow() -> None:
             for text in stderr:
-                # gRPC's own library writes lines of its own, and the end of the process may cut the last one
+                # gRPC's library writes other lines, and the end of the process may cut the last one
                 if text.startswith("{") and text.endswith("}\n"):
                     running.lines.append(json.loads(text))
 

@@ -1,7 +1,7 @@
 """A gRPC server that speaks Triton's protocol and fails on demand.
 
-It stands in for tritonserver only where a real one cannot be made to behave as a test needs; its service is
-tritonclient's own, its scores are a checksum, and a token is a byte (denser than the client's estimate).
+It replaces tritonserver only where a test needs behaviour that a real one cannot be made to show. Its service is
+tritonclient's own, its scores are checksums, and each byte is a token (more than the client estimates).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tritonclient.utils import deserialize_bytes_tensor
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """A ModelInfer request as it arrived."""
+    """A ModelInfer request as received."""
 
     model: str
     query: str
@@ -35,7 +35,7 @@ class SeenRequest:
 
 
 def logit_of(query: str, passage: str) -> float:
-    """A multiple of 1/8 between -8 and 8, the same for ever."""
+    """Return a multiple of 1/8 between -8 and 8, always the same for the same texts."""
     return binascii.crc32(f"{query}\n{passage}".encode()) % 129 / 8 - 8
 
 
@@ -43,13 +43,13 @@ def tokens_of(query: str, passage: str) -> int:
     return len(query.encode()) + len(passage.encode())
 
 
-# What a test may do with a request before it is answered: nothing, wait, or context.abort.
+# What a test does with a request before the answer: nothing, wait, or context.abort.
 Script = Callable[[SeenRequest, grpc.ServicerContext], None]
 
 
 @dataclass
 class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """The service; its fields can be changed while it runs."""
+    """The service. A test may change its fields while it runs."""
 
     max_passages: int = 512
     max_request_tokens: int = 16384
@@ -99,15 +99,16 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"in ensemble 'reranker', {message}")
 
         if len(tokens) > self.max_passages:
-            refuse(f"too_many_passages: the request has {len(tokens)}; the limit is {self.max_passages}.")
+            refuse(f"too_many_passages {{}}: the request has {len(tokens)}; the limit is {self.max_passages}.")
         for index, count in enumerate(tokens):
             if count > self.max_pair_tokens:
-                refuse(f"pair_too_long: passages[{index}] has {count} tokens; the limit is lower. Shorten it.")
+                facts = f'{{"passage":{index},"tokens":{count},"limit":{self.max_pair_tokens}}}'
+                refuse(f"pair_too_long {facts}: passages[{index}] has {count} tokens; the limit is lower. Shorten it.")
         if sum(tokens) > self.max_request_tokens:
-            refuse(f"too_many_tokens: the request has {sum(tokens)} tokens in {len(tokens)} pairs. Send fewer.")
+            refuse(f"too_many_tokens {{}}: the request has {sum(tokens)} tokens in {len(tokens)} pairs. Send fewer.")
 
     def hold(self, seen: SeenRequest, context: grpc.ServicerContext) -> None:
-        """A script: do not answer before the client gives up."""
+        """Script: give no answer until the client gives up."""
         over = threading.Event()
         if not context.add_callback(over.set):
             over.set()
@@ -117,7 +118,7 @@ class ScriptedServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
 
 
 def refuse_with(code: grpc.StatusCode, message: str = "on demand") -> Script:
-    """A script: fail every request."""
+    """Make a script that fails every request."""
 
     def script(seen: SeenRequest, context: grpc.ServicerContext) -> None:
         context.abort(code, message)
@@ -129,7 +130,7 @@ def refuse_with(code: grpc.StatusCode, message: str = "on demand") -> Script:
 def scripted_server(
     credentials: grpc.ServerCredentials | None = None, *, port: int = 0, **fields: Any
 ) -> Iterator[ScriptedServer]:
-    """A server on this machine; 0: on a free port."""
+    """Run a server on this machine; port 0 means any free port."""
     service = ScriptedServer(**fields)
     options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(64), options=options)

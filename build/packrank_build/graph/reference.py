@@ -1,7 +1,7 @@
-"""The textbook forward pass in numpy, fp32, one pair at a time: what every other path is held to.
+"""The textbook forward pass in numpy, fp32, one pair at a time: every other path must reproduce it.
 
-It shares nothing with the packed graph but the checkpoint and RoPE's frequencies: no packing, no padding, no masks for
-length, its own rotation. Llama as in Touvron et al. 2023 (arXiv:2302.13971); grouped heads as in Ainslie et al. 2023
+It shares only the checkpoint and RoPE's frequencies with the packed graph: no packing, no padding, no length masks. Its
+code for RoPE is its own. Llama as in Touvron et al. 2023 (arXiv:2302.13971); grouped heads as in Ainslie et al. 2023
 (arXiv:2305.13245); mean pooling, score head and temperature as in NVIDIA's llama-3.2-nv-rerankqa-1b-v2 model card.
 """
 
@@ -24,7 +24,7 @@ def reference_logits(
     pairs: Sequence[Sequence[int] | NDArray[np.int32]],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Matrix:
-    """Logit of each pair of token ids: FP32 [pairs]."""
+    """Score each pair of token ids: logits FP32 [pairs]."""
     hidden = final_hidden_states(checkpoint, pairs, progress)
     head = checkpoint.weight_fp32("score.weight")
     scale = checkpoint.weight_fp32("model.norm.weight")
@@ -42,9 +42,9 @@ def final_hidden_states(
     pairs: Sequence[Sequence[int] | NDArray[np.int32]],
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Matrix]:
-    """Residual stream after the last layer, before the final norm: FP32 [tokens, hidden_size] for each pair.
+    """Compute the residual stream after the last layer, before the final norm: FP32 [tokens, hidden_size] per pair.
 
-    Layers are the outer loop so that only one layer's weights are in memory.
+    Layers are the outer loop, so that only one layer's weights are in memory.
     """
     embedding = checkpoint.weight("model.embed_tokens.weight")
     hidden = [embedding[np.asarray(pair)].astype(np.float32) for pair in pairs]
@@ -65,7 +65,7 @@ def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architectur
     epsilon = architecture.norm_epsilon
     normed = rms_norm(hidden, weights["input_layernorm"], epsilon)
     query, key, value = (normed @ weights[f"self_attn.{part}_proj"].T for part in "qkv")
-    hidden = hidden + attended(query, key, value, architecture) @ weights["self_attn.o_proj"].T
+    hidden = hidden + attention(query, key, value, architecture) @ weights["self_attn.o_proj"].T
     normed = rms_norm(hidden, weights["post_attention_layernorm"], epsilon)
     gate = normed @ weights["mlp.gate_proj"].T
     up = normed @ weights["mlp.up_proj"].T
@@ -73,25 +73,25 @@ def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architectur
     return hidden + mixed
 
 
-def attended(query: Matrix, key: Matrix, value: Matrix, architecture: Architecture) -> Matrix:
-    """What one pair's heads see of each other, FP32 [tokens, heads * head_dim], of its projected tokens."""
+def attention(query: Matrix, key: Matrix, value: Matrix, architecture: Architecture) -> Matrix:
+    """Attend within one pair, from its projected tokens: FP32 [tokens, heads * head_dim]."""
     tokens = len(query)
     queries = query.reshape(tokens, architecture.heads, architecture.head_dim)
     keys = key.reshape(tokens, architecture.kv_heads, architecture.head_dim)
     values = value.reshape(tokens, architecture.kv_heads, architecture.head_dim)
-    queries, keys = _rotate(queries, architecture), _rotate(keys, architecture)
-    heads_of_a_group = architecture.heads // architecture.kv_heads
+    queries, keys = _rope(queries, architecture), _rope(keys, architecture)
+    heads_per_group = architecture.heads // architecture.kv_heads
     mixed = np.empty_like(queries)
     for head in range(architecture.heads):
-        group = head // heads_of_a_group
-        attention = queries[:, head] @ keys[:, group].T / np.sqrt(np.float32(architecture.head_dim))
+        group = head // heads_per_group
+        weights = queries[:, head] @ keys[:, group].T / np.sqrt(np.float32(architecture.head_dim))
         if architecture.causal:
-            attention[~np.tri(tokens, dtype=bool)] = -np.inf
-        mixed[:, head] = _softmax(attention) @ values[:, group]
+            weights[~np.tri(tokens, dtype=bool)] = -np.inf
+        mixed[:, head] = _softmax(weights) @ values[:, group]
     return mixed.reshape(tokens, -1)
 
 
-def _rotate(vectors: Matrix, architecture: Architecture) -> Matrix:
+def _rope(vectors: Matrix, architecture: Architecture) -> Matrix:
     """Rotate channel i against channel i + head_dim / 2 (Hugging Face's order) by position x frequency."""
     angles = np.arange(len(vectors), dtype=np.float32)[:, None] * inverse_frequencies(architecture)
     cosine, sine = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]

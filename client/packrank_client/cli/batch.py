@@ -1,4 +1,4 @@
-"""JSON lines in, JSON lines out: many questions, several in flight, answers in order, memory bounded."""
+"""A batch: JSON lines in, JSON lines out, several questions in flight, answers in order, bounded memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, TypeAlias
 from packrank_client.client import SIGNAL_CHECK_S, RerankClient
 from packrank_client.errors import InvalidRequest, RerankError
 
-# Questions under way at the same time: the server's batcher merges them.
+# Questions in flight at the same time; the server's batcher merges them.
 QUESTIONS_IN_FLIGHT = 8
-# Lines read ahead, answered ones that wait for an earlier one included: what bounds the memory.
+# Lines between reading and output. This bounds memory, because answers wait here for earlier ones.
 LINES_AHEAD = 4 * QUESTIONS_IN_FLIGHT
 
 
@@ -28,17 +28,18 @@ class Answer(NamedTuple):
     failed: bool
 
 
-# An answer to come, why the input broke off, or its end.
+# A future answer, the error that ended the input, or None at its normal end.
 _Item: TypeAlias = Future[Answer] | OSError | None
 
 
 def answers(
     client: RerankClient, lines: Iterable[bytes], *, top_n: int | None = None, truncate: str = "NONE"
 ) -> Generator[Answer, None, None]:
-    """One answer a line, in order, each as soon as it and all before it are there; blank lines get none.
+    """Yield one answer per non-blank line, in input order, as soon as it is ready.
 
-    Closing the iterator before its end closes the client: that is what ends the calls under way.
-    Raises OSError when the input cannot be read.
+    Closing the iterator early closes the client, which ends the calls in flight.
+
+    Raises OSError if the input cannot be read.
     """
     queue: Queue[_Item] = Queue(LINES_AHEAD)
     pool = ThreadPoolExecutor(QUESTIONS_IN_FLIGHT)
@@ -51,12 +52,12 @@ def answers(
                     queue.put(pool.submit(_answer, client, line, number, top_n, truncate))
         except OSError as error:
             end = error
-        except RuntimeError:  # the pool is shut down: nobody waits for answers any more
+        except RuntimeError:  # the pool is shut down: the caller stopped early
             return
         queue.put(end)
 
-    # A thread of its own, so that answers come out while the next line is waited for; a daemon, because
-    # nothing interrupts its reading.
+    # A separate thread, so that answers come out while it waits for the next line; a daemon, because nothing can
+    # interrupt its reading.
     Thread(target=read, daemon=True).start()
     complete = False
     try:
@@ -78,7 +79,7 @@ def _next(queue: Queue[_Item]) -> _Item:
 
 
 def error_record(error: RerankError) -> dict[str, Any]:
-    """An error as JSON: its class as `type`, its sentence, and what an InvalidRequest knows besides."""
+    """Describe an error as JSON: its class as `type`, its sentence, and an InvalidRequest's kind and passage."""
     record: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, InvalidRequest):
         record["kind"] = error.kind
@@ -104,8 +105,10 @@ def _question(line: bytes) -> dict[str, Any]:
     try:
         question = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the line is not JSON: {error}", kind="invalid_json") from None
+        raise InvalidRequest(
+            f"the line is not JSON: {error}; write one JSON object per line.", kind="invalid_json"
+        ) from None
     if not isinstance(question, dict) or not {"query", "passages"} <= question.keys():
-        sentence = 'the line is not an object with "query" (a string) and "passages" (a list of strings).'
+        sentence = 'the line lacks a field; write an object with "query" (a string) and "passages" (a list of strings).'
         raise InvalidRequest(sentence, kind="invalid_json")
     return question

@@ -1,4 +1,4 @@
-"""The command `rerank`."""
+"""The command `rerank`: arguments, output and exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXIT_FAILED = 1
 EXIT_INVALID = 2
 EXIT_TRY_LATER = 3
 EXIT_UNAUTHORIZED = 4
-# What a shell reports for a process that the signal itself ended: 128 + SIGINT, 128 + SIGPIPE.
+# What a shell reports when the signal itself ends a process: 128 + SIGINT, 128 + SIGPIPE.
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
@@ -46,7 +46,7 @@ exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         with _client(options) as client:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RerankError as error:
         return _fail(str(error), _exit_code(error))
     except BrokenPipeError:
-        # Python flushes stdout once more at exit: give it a place to go.
+        # Python flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except OSError as error:
@@ -82,7 +82,7 @@ def _run_one(client: RerankClient, options: argparse.Namespace) -> int:
 
 def _run_batch(client: RerankClient, options: argparse.Namespace) -> int:
     if options.query is not None:
-        raise InvalidRequest("with --jsonl the queries stand in the input; leave QUERY out.")
+        raise InvalidRequest("with --jsonl each input line has its query; leave QUERY out.")
     file = _opened(options.jsonl)
     progress = Progress(sys.stderr, os.fstat(file.fileno()).st_size or None)  # a pipe has size 0
     try:
@@ -92,7 +92,7 @@ def _run_batch(client: RerankClient, options: argparse.Namespace) -> int:
                 progress.advance(answer.line_bytes, failed=answer.failed)
     finally:
         progress.close()
-    file.close()  # only here: after an error a thread may still be reading, and closing would wait for it
+    file.close()  # not after an error: a thread may still be reading, and closing would wait for it
     if progress.failed:
         return _fail(f"{progress.failed} of {progress.lines} lines failed; see their errors.", EXIT_FAILED)
     return 0
@@ -100,23 +100,23 @@ def _run_batch(client: RerankClient, options: argparse.Namespace) -> int:
 
 def _opened(name: str) -> BinaryIO:
     if name == "-":
-        # With a buffer of its own: at exit Python takes the lock of sys.stdin's, which a thread may hold.
+        # A separate buffer: at exit Python locks sys.stdin's own buffer, and a thread may still hold that lock.
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     return Path(name).open("rb")
 
 
 def _passages(content: bytes, name: str) -> list[str]:
-    """Each line is a passage, an empty line an empty one."""
+    """Split the content into passages, one per line; an empty line is an empty passage."""
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     try:
         return [line.removesuffix(b"\r").decode("utf-8") for line in lines]
     except UnicodeDecodeError:
         source = "standard input" if name == "-" else name
-        raise InvalidRequest(f"{source} is not UTF-8 text.", kind="invalid_utf8") from None
+        raise InvalidRequest(f"{source} is not UTF-8 text; convert it to UTF-8.", kind="invalid_utf8") from None
 
 
 def _write_json_line(record: dict[str, Any]) -> None:
-    # backslashreplace: what UTF-8 cannot hold (a lone surrogate) becomes a JSON escape
+    # backslashreplace turns a lone surrogate, which UTF-8 cannot hold, into a JSON escape
     _write_line(json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 
@@ -150,31 +150,31 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default="-",
         metavar="FILE",
-        help="passages, one a line; -: standard input (default)",
+        help="passages, one per line; - is standard input (default)",
     )
     parser.add_argument(
         "--jsonl",
         nargs="?",
         const="-",
         metavar="FILE",
-        help='a batch: each line of FILE or standard input is {"query", "passages"[, "id"]}, '
-        'each line of the output {["id",] "query", "results"} or {["id",] "line", "error"}',
+        help='run a batch: each line of FILE or standard input is {"query", "passages"[, "id"]}, '
+        'and each line of output is {["id",] "query", "results"} or {["id",] "line", "error"}',
     )
-    parser.add_argument("--top-n", type=_at_least_one, metavar="N", help="only the N best")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--top-n", type=_at_least_one, metavar="N", help="show only the N best")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
         "--truncate",
         type=str.upper,
         choices=("NONE", "END"),
         default="NONE",
-        help="a passage over the model's limit is refused (NONE, default) or its tail cut (END)",
+        help="refuse a passage over the model's limit (NONE, default), or cut its tail (END)",
     )
     server = parser.add_argument_group("server")
     server.add_argument(
         "--url",
         action="append",
         metavar="HOST:PORT",
-        help="gRPC endpoint (default: localhost:8001); repeat it for several, which take turns",
+        help="gRPC endpoint (default: localhost:8001); repeat it for several, used round robin",
     )
     server.add_argument("--model", default="reranker", help="name of the ensemble (default: %(default)s)")
     server.add_argument(
@@ -183,13 +183,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_header,
         default=[],
         metavar="NAME=VALUE",
-        help="sent with every call",
+        help="header to send with every call; may be repeated",
     )
     server.add_argument(
         "--timeout-s", type=float, default=30.0, metavar="S", help="deadline of each question (default: 30)"
     )
-    server.add_argument("--tls", action="store_true", help="encrypt; each of the three files implies it")
-    server.add_argument("--tls-root-certificates", metavar="PEM", help="whom to trust (default: gRPC's roots)")
+    server.add_argument("--tls", action="store_true", help="encrypt the connection; each of the three files implies it")
+    server.add_argument(
+        "--tls-root-certificates", metavar="PEM", help="trusted root certificates (default: gRPC's own)"
+    )
     server.add_argument("--tls-private-key", metavar="PEM", help="the client's key")
     server.add_argument("--tls-certificate-chain", metavar="PEM", help="the client's certificate")
     return parser
@@ -204,7 +206,7 @@ def _at_least_one(text: str) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise argparse.ArgumentTypeError("write NAME=VALUE")  # the text is not shown: it may be a secret
+        raise argparse.ArgumentTypeError("write NAME=VALUE")  # hide the text: it may be a secret
     return name, value
 
 

@@ -1,4 +1,4 @@
-"""How far a batch has come."""
+"""Progress of a batch, on standard error."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import TextIO
 
 _BAR_WIDTH = 24
-# A bar on a terminal may move often; lines in a log may not.
+# A bar on a terminal may move often; a log should stay short.
 _TERMINAL_INTERVAL_S = 0.1
 _LOG_INTERVAL_S = 10.0
 
 
 class Progress:
-    """A bar on one line of a terminal, or a line every ten seconds anywhere else.
+    """Shows a bar on a terminal, or a line every ten seconds in a log.
 
-    `total_bytes` is the length of the input, None when it is not known (a pipe).
+    `total_bytes` is the length of the input; None if unknown, as for a pipe.
     """
 
     def __init__(self, stream: TextIO, total_bytes: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class Progress:
         self.failed = 0
 
     def advance(self, line_bytes: int, *, failed: bool) -> None:
-        """Count one line of the input as done."""
+        """Count one input line as done."""
         self._done_bytes += line_bytes
         self.lines += 1
         self.failed += failed
@@ -40,7 +40,7 @@ class Progress:
             self._show()
 
     def close(self) -> None:
-        """Leave the terminal's line as if there had been no bar."""
+        """Clear the bar from the terminal."""
         if self._on_terminal:
             self._write("\r\x1b[K")
 

@@ -1,4 +1,4 @@
-"""A ranking for people."""
+"""A ranking as a table for people."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from packrank_client.results import RerankResult
 
-# A passage is shown in at least this many columns, however narrow the terminal.
+# Passages get at least this many columns, even on a narrow terminal.
 _MIN_PASSAGE_WIDTH = 20
 
 
 def ranking_table(results: Sequence[RerankResult], passages: Sequence[str], width: int) -> str:
-    """Rank, score, logit, tokens and the beginning of each passage, in lines of at most `width` columns."""
+    """Lay out rank, score, logit, tokens and the start of each passage, in lines of at most `width` columns."""
     lines = [f"{'rank':>4}  {'score':>6}  {'logit':>9}  {'tokens':>6}  "]
     room = max(width - len(lines[0]), _MIN_PASSAGE_WIDTH)
     lines[0] += "passage"
@@ -23,7 +23,7 @@ def ranking_table(results: Sequence[RerankResult], passages: Sequence[str], widt
 
 
 def clipped(text: str, width: int) -> str:
-    """The beginning of a text, in at most `width` columns of a terminal and without control characters."""
+    """Cut a text to at most `width` columns of a terminal, and replace control characters by spaces."""
     shown: list[str] = []
     used = fits = 0
     for character in text.strip():
@@ -32,13 +32,13 @@ def clipped(text: str, width: int) -> str:
         if used > width:
             return "".join(shown[:fits]).rstrip() + "…"
         shown.append(printable)
-        if used < width:  # the ellipsis would still fit behind it
+        if used < width:  # there is room for an ellipsis after it
             fits = len(shown)
     return "".join(shown)
 
 
 def display_width(character: str) -> int:
-    """Columns that a printable character takes: 2 if East Asian or emoji, 0 if a combining mark."""
+    """Return how many columns a printable character takes: 2 for East Asian or emoji, 0 for combining marks."""
     if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

@@ -1,4 +1,4 @@
-"""The command `rerank-evaluate`: first stage, the live server, measures, a table; and the comparison of two of them."""
+"""The command `rerank-evaluate`: evaluates a server on data sets, or compares two finished evaluations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from packrank_client.evaluation.dataset import Dataset, read_dataset, sample
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.first_stage import bm25_run, embeddings_run
 from packrank_client.evaluation.ir_datasets_catalogue import read_catalogued
-from packrank_client.evaluation.measured import Measured, compare_outputs, same_candidates
 from packrank_client.evaluation.measures import measure
+from packrank_client.evaluation.output_directory import Measured, compare_outputs, same_candidates
 from packrank_client.evaluation.report import Comparison, compare, compare_by_language, markdown, record
-from packrank_client.evaluation.reranked import rerank_run
+from packrank_client.evaluation.reranking import rerank_run
 from packrank_client.evaluation.trec_run import Hit, read_run, write_run
 
 EXIT_FAILED = 1
@@ -28,22 +28,22 @@ EXIT_INTERRUPTED = 130
 _LOG_INTERVAL_S = 10.0
 
 _EPILOG = """\
-The output directory holds, for each data set, first-stage.trec, results.jsonl (what an interrupted run goes on from),
-reranked.trec and measures.json, and for all of them together report.md and report.json.
+The output directory gets report.md and report.json, and for each data set first-stage.trec, reranked.trec,
+measures.json and results.jsonl. An interrupted run resumes from results.jsonl.
 
 examples:
-  rerank-evaluate my-data                                      BM25's best 40 of each query, reranked
-  rerank-evaluate ir_datasets:beir/fiqa/test                   a public set, downloaded
-  rerank-evaluate my-data --first-stage run:my-retriever.trec  another retriever's
+  rerank-evaluate my-data                                      rerank BM25's best 40 of each query
+  rerank-evaluate ir_datasets:beir/fiqa/test                   download a public set
+  rerank-evaluate my-data --first-stage run:my-retriever.trec  rerank another retriever's results
   rerank-evaluate my-data --first-stage embeddings:http://localhost:9000 --embeddings-model nvidia/nv-embedqa-e5-v5
   rerank-evaluate my-data --output new --label new --first-stage run:old
-  rerank-evaluate my-data --output e5 --no-rerank --first-stage embeddings:...   an embedder alone
-  rerank-evaluate compare old new                              two rankers on the same queries, from their outputs
+  rerank-evaluate my-data --output e5 --no-rerank --first-stage embeddings:...   measure an embedder alone
+  rerank-evaluate compare old new                              compare two rankers by their outputs
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["compare"]:
         return _compare(arguments[1:])
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EvaluationError as error:
         return _fail(str(error), EXIT_INVALID)
     except RerankError as error:
-        return _fail(f"{error} What was finished is kept: run the same command again to go on.", EXIT_FAILED)
+        return _fail(f"{error} Finished queries are kept: run the same command again to resume.", EXIT_FAILED)
     except KeyboardInterrupt:
-        return _fail("interrupted; run the same command again to go on.", EXIT_INTERRUPTED)
+        return _fail("interrupted; run the same command again to resume.", EXIT_INTERRUPTED)
     before = _first_stage_label(options)
     after = None if options.no_rerank else options.label
     settings = {
@@ -87,7 +87,7 @@ def _read(name: str, split: str) -> Dataset:
 
 
 def _evaluate(client: RerankClient, dataset: Dataset, options: argparse.Namespace) -> list[Comparison]:
-    """The comparison over all queries of a data set, then one a language."""
+    """Evaluate a data set: one comparison over all queries, then one per language."""
     directory: Path = options.output / dataset.name
     directory.mkdir(parents=True, exist_ok=True)
     announce = _announcer(dataset.name)
@@ -125,13 +125,13 @@ def _first_stage_label(options: argparse.Namespace) -> str:
 
 
 def _compare(arguments: Sequence[str]) -> int:
-    """`rerank-evaluate compare OLD NEW`."""
+    """Run `rerank-evaluate compare OLD NEW`."""
     parser = argparse.ArgumentParser(
         prog="rerank-evaluate compare",
-        description="Compare two evaluations of the same queries: each measure, and the paired difference.",
+        description="Compare two evaluations of the same queries, with paired differences of every measure.",
     )
     parser.add_argument("old", type=Path, help="an --output directory of rerank-evaluate")
-    parser.add_argument("new", type=Path, help="another")
+    parser.add_argument("new", type=Path, help="the --output directory to compare with it")
     options = parser.parse_args(arguments)
     try:
         comparisons, before, after = compare_outputs(options.old, options.new)
@@ -140,7 +140,7 @@ def _compare(arguments: Sequence[str]) -> int:
         return _fail(str(error), EXIT_INVALID)
     print(markdown(comparisons, before, after), end="")
     if not same:
-        print("\nThe two reranked different candidates: the gain is that of first stage and ranker together.")
+        print("\nThe evaluations reranked different candidates: the gain is that of first stage and ranker together.")
     return 0
 
 
@@ -157,13 +157,14 @@ def _first_stage(
     unknown = sorted({hit.document for query in dataset.queries for hit in run.get(query, ())} - dataset.corpus.keys())
     if unknown:
         raise EvaluationError(
-            f"{path}: {len(unknown)} documents are not in {dataset.name}'s corpus, first {unknown[0]!r}."
+            f"{path}: {len(unknown)} documents are not in {dataset.name}'s corpus, the first is {unknown[0]!r}: "
+            "give a run on the same corpus."
         )
     return {query: run[query] for query in dataset.queries if query in run}
 
 
 def _announcer(name: str) -> Callable[[str], None]:
-    """One line of a terminal, written over and over; a line every ten seconds anywhere else."""
+    """Make a function that shows progress: on one line of a terminal, or every ten seconds in a log."""
     shown_at_s = -_LOG_INTERVAL_S
 
     def announce(sentence: str) -> None:
@@ -210,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "datasets", nargs="+", metavar="DATASET", help="a BEIR folder, or ir_datasets:NAME (extra `datasets`)"
     )
-    parser.add_argument("--split", default="test", help="which qrels (default: test)")
+    parser.add_argument("--split", default="test", help="name of the qrels file (default: test)")
     parser.add_argument(
         "--first-stage",
         type=_first_stage_option,
@@ -218,24 +219,42 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KIND",
         help="bm25 (default), run:PATH (a TREC run, or an earlier --output), embeddings:URL",
     )
-    parser.add_argument("--embeddings-model", default="", metavar="NAME", help="`model` of the embeddings endpoint")
-    parser.add_argument("--depth", type=_at_least_one, default=40, metavar="N", help="candidates a query (default: 40)")
     parser.add_argument(
-        "--queries", type=_at_least_one, metavar="N", help="at most N of each data set's queries, always the same"
+        "--embeddings-model", default="", metavar="NAME", help="`model` to send to the embeddings endpoint"
     )
-    parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR", help="(default: evaluation)")
-    parser.add_argument("--restart", action="store_true", help="drop the results of an earlier run")
-    parser.add_argument("--no-rerank", action="store_true", help="measure the first stage alone; asks no server")
-    parser.add_argument("--label", default="reranked", help="the ranker's name in the table (default: reranked)")
     parser.add_argument(
-        "--truncate", choices=("NONE", "END"), default="END", help="too long passages are cut (END, default) or refused"
+        "--depth", type=_at_least_one, default=40, metavar="N", help="candidates per query (default: 40)"
+    )
+    parser.add_argument(
+        "--queries",
+        type=_at_least_one,
+        metavar="N",
+        help="use at most N queries of each data set, always the same ones",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="DIR",
+        help="directory for results (default: evaluation)",
+    )
+    parser.add_argument("--restart", action="store_true", help="discard the results of an earlier run")
+    parser.add_argument("--no-rerank", action="store_true", help="measure the first stage alone, without a server")
+    parser.add_argument("--label", default="reranked", help="name of the ranker in the table (default: reranked)")
+    parser.add_argument(
+        "--truncate",
+        choices=("NONE", "END"),
+        default="END",
+        help="cut passages over the limit (END, default), or refuse them (NONE)",
     )
     server = parser.add_argument_group("server")
     server.add_argument(
         "--url", action="append", metavar="HOST:PORT", help="gRPC endpoint (default: localhost:8001); may be repeated"
     )
     server.add_argument("--model", default="reranker", help="name of the ensemble (default: %(default)s)")
-    server.add_argument("--timeout-s", type=float, default=300.0, metavar="S", help="of a query (default: 300)")
+    server.add_argument(
+        "--timeout-s", type=float, default=300.0, metavar="S", help="deadline of each query (default: 300)"
+    )
     return parser
 
 

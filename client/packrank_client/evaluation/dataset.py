@@ -1,7 +1,7 @@
 """A retrieval data set in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/<split>.tsv.
 
-The same files as JSON lines (qrels/<split>.jsonl, as MTEB publishes them) and TREC's four-column qrels are read too. So
-is what MTEB's reranking tasks have in addition: top_ranked/<split>.jsonl, the candidates of each query.
+It also reads qrels as JSON lines (qrels/<split>.jsonl, as MTEB publishes them) and TREC's four-column qrels. MTEB's
+reranking tasks add top_ranked/<split>.jsonl, the candidates of each query.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from packrank_client.evaluation.errors import EvaluationError
 
 @dataclass(frozen=True)
 class Dataset:
-    """Texts by id, and which documents answer which query (graded: 0 is not relevant)."""
+    """Texts by id, and a grade for each judged document of a query; grade 0 is not relevant."""
 
     name: str
     queries: dict[str, str]
     corpus: dict[str, str]
     qrels: dict[str, dict[str, int]]
-    languages: dict[str, str]  # of the queries that say theirs
-    candidates: dict[str, list[str]] = field(default_factory=dict)  # of the queries that come with them
+    languages: dict[str, str]  # only of queries that state one
+    candidates: dict[str, list[str]] = field(default_factory=dict)  # only of queries that come with some
 
 
 def read_dataset(directory: Path, split: str = "test") -> Dataset:
-    """Read a BEIR folder. Queries without a relevant document are left out; a title is put before its text.
+    """Read a BEIR folder, put titles before texts, and skip queries without a relevant document.
 
     Raises:
-        EvaluationError: a file is missing or malformed, or the qrels speak of other ids.
+        EvaluationError: a file is missing or malformed, or the qrels name unknown documents.
     """
     if not directory.is_dir():
         raise EvaluationError(
@@ -68,7 +68,7 @@ def read_dataset(directory: Path, split: str = "test") -> Dataset:
 
 
 def sample(dataset: Dataset, queries: int | None) -> Dataset:
-    """The data set with at most so many of its queries, the same every time, in their order; None: all of them."""
+    """Keep at most `queries` queries, the same ones every time, in their order; None keeps all."""
     if queries is None or queries >= len(dataset.queries):
         return dataset
     places = np.sort(np.random.default_rng(0).choice(len(dataset.queries), queries, replace=False))
@@ -78,7 +78,7 @@ def sample(dataset: Dataset, queries: int | None) -> Dataset:
 
 
 def _read_candidates(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str]) -> dict[str, list[str]]:
-    """`{"query-id": ..., "corpus-ids": [...]}` a line; no file, no candidates."""
+    """Read one `{"query-id": ..., "corpus-ids": [...]}` per line; a missing file means no candidates."""
     candidates: dict[str, list[str]] = {}
     for place, record in _json_lines(path) if path.is_file() else ():
         query, names = str(record.get("query-id")), record.get("corpus-ids")
@@ -116,7 +116,7 @@ def _read_qrels(directory: Path, split: str) -> dict[str, dict[str, int]]:
 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """BEIR's `query-id corpus-id score` with a header, or TREC's `query-id 0 document-id grade` without one."""
+    """Read BEIR's `query-id corpus-id score` with a header, or TREC's `query-id 0 document-id grade` without one."""
     for number, line in enumerate(_lines(path), start=1):
         fields = line.split("\t") if "\t" in line else line.split()
         if number == 1 and fields[0] == "query-id":
@@ -127,7 +127,7 @@ def _table_rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each object of a file with its place for messages."""
+    """Yield each object of a file with its place, for messages."""
     for number, line in enumerate(_lines(path), start=1):
         place = f"{path}:{number}"
         try:

@@ -1,4 +1,4 @@
-"""What can be wrong with the data of an evaluation."""
+"""Errors in the data of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What fetches the candidates that are reranked: BM25 or an embeddings endpoint.
+"""The first stage, which finds the candidates to rerank: BM25 or an embeddings endpoint.
 
-Where a data set brings a query's candidates, the first stage puts all of them in its order and adds none.
+If a data set brings candidates of a query, the first stage sorts exactly those.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from packrank_client.evaluation.trec_run import Hit
 
 Announce = Callable[[str], None]
 
-# Of one request to an embeddings endpoint. On a CPU 32 long documents at once took longer than its deadline. A text
-# over the characters goes alone.
+# Limits of one request to an embeddings endpoint: on a CPU, 32 long documents at once missed its deadline. A text over
+# the character limit goes alone.
 _BATCH_TEXTS = 32
 _BATCH_CHARACTERS = 32_768
 
 
 def bm25_run(dataset: Dataset, depth: int, announce: Announce) -> dict[str, list[Hit]]:
-    """BM25 as Lucene computes it (bm25s: k1 1.5, b 0.75; lower case, no stemming, English stop words left out)."""
+    """Rank by BM25 as Lucene computes it (bm25s: k1 1.5, b 0.75; lower case, no stemming, no English stop words)."""
     announce(f"BM25 over {len(dataset.corpus):,} documents")
     names = list(dataset.corpus)
     index = bm25s.BM25()
@@ -43,10 +43,10 @@ def bm25_run(dataset: Dataset, depth: int, announce: Announce) -> dict[str, list
 
 
 def embeddings_run(dataset: Dataset, depth: int, announce: Announce, url: str, model: str) -> dict[str, list[Hit]]:
-    """Cosine similarity of embeddings from an OpenAI-style endpoint (`url` ends before /v1/embeddings).
+    """Rank by cosine similarity of embeddings from an OpenAI-style endpoint (`url` ends before /v1/embeddings).
 
-    `input_type` is sent as NVIDIA's embedders take it: "query" or "passage". A key in EMBEDDINGS_API_KEY is sent as
-    a bearer token.
+    `input_type` is "query" or "passage", as NVIDIA's embedders expect. A key in EMBEDDINGS_API_KEY is sent as a
+    bearer token.
     """
     names = list(dataset.corpus)
     passages = _embed(url, model, "passage", list(dataset.corpus.values()), announce)
@@ -59,7 +59,7 @@ def embeddings_run(dataset: Dataset, depth: int, announce: Announce, url: str, m
 
 
 def _best(names: Sequence[str], scores: NDArray[np.float32], depth: int, candidates: Sequence[str] | None) -> list[Hit]:
-    """The best documents, ties in the order of the corpus. Unlike trec_eval's, the order does not depend on ids."""
+    """Return the best documents, ties in corpus order. Unlike trec_eval's order, this one does not depend on ids."""
     ranked = (Hit(names[place], float(scores[place])) for place in np.argsort(-scores, kind="stable"))
     if candidates is None:
         return list(islice(ranked, depth))
@@ -73,7 +73,7 @@ def _tokens(texts: list[str]) -> list[list[str]]:
 
 
 def _embed(url: str, model: str, input_type: str, texts: Sequence[str], announce: Announce) -> NDArray[np.float32]:
-    """FP32 [texts, width], each of length 1."""
+    """Embed texts: FP32 [texts, width], rows of length 1."""
     rows: list[list[float]] = []
     for batch in _batches(texts):
         announce(f"embedding {input_type} {len(rows) + 1:,} of {len(texts):,}")
@@ -87,7 +87,7 @@ def _embed(url: str, model: str, input_type: str, texts: Sequence[str], announce
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, _BATCH_TEXTS and _BATCH_CHARACTERS of them at most at a time."""
+    """Yield the texts in order, in batches within the limits of one request."""
     batch: list[str] = []
     for text in texts:
         if batch and (len(batch) == _BATCH_TEXTS or sum(map(len, batch)) + len(text) > _BATCH_CHARACTERS):

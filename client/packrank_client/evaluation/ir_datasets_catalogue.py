@@ -1,4 +1,4 @@
-"""A data set by its name in ir_datasets' catalogue (extra `datasets`), downloaded unless it is on the disk."""
+"""Public data sets by their name in the catalogue of ir_datasets, the extra `datasets`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ Announce = Callable[[str], None]
 
 
 def read_catalogued(name: str, announce: Announce) -> Dataset:
-    """The data set that ir_datasets calls `name`, for instance `beir/fiqa/test`, with all of its texts in memory.
+    """Read the data set that ir_datasets calls `name`, such as `beir/fiqa/test`, with all texts in memory.
 
-    Queries without a relevant document are left out. The result's name is a directory's: `beir-fiqa-test`.
+    ir_datasets downloads it on first use. Queries without a relevant document are skipped. The result's name suits
+    a directory: `beir-fiqa-test`.
 
     Raises:
         EvaluationError: ir_datasets is not installed, does not know the name, cannot download the data, or has no
             documents, queries or judgements for it.
     """
     try:
-        import ir_datasets  # noqa: PLC0415  (an extra of its own)
+        import ir_datasets  # noqa: PLC0415  (an optional extra)
     except ModuleNotFoundError:
         raise EvaluationError(
             f"ir_datasets:{name} needs the package ir_datasets: install packrank-client[evaluate,datasets]."

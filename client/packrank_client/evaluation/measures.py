@@ -1,4 +1,4 @@
-"""Ranking measures by ir-measures (trec_eval's code), with bootstrap intervals."""
+"""Ranking measures from ir-measures (trec_eval's code), with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESAMPLES = 5000
 _SEED = 0
 
 Values = dict[str, NDArray[np.float64]]
-"""By measure: one value a query, FP64 [queries]."""
+"""Values by measure, one per query: FP64 [queries]."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Estimate:
 
 
 def measure(qrels: Mapping[str, Mapping[str, int]], run: Run) -> Values:
-    """Every measure of every judged query, in the order of `qrels`; a query without hits counts as 0.
+    """Compute every measure of every judged query, in the order of `qrels`; a query without hits counts as 0.
 
-    Scores are replaced by ranks, so that ties stay in the order of the run (trec_eval would sort them by id).
+    Ranks replace the scores, so that ties keep the order of the run; trec_eval would sort them by id.
     """
     ranked = {query: {hit.document: -float(rank) for rank, hit in enumerate(hits)} for query, hits in run.items()}
     judged = {query: dict(grades) for query, grades in qrels.items()}
@@ -45,7 +45,7 @@ def measure(qrels: Mapping[str, Mapping[str, int]], run: Run) -> Values:
 
 
 def estimate(values: NDArray[np.float64]) -> Estimate:
-    """Mean and interval. For a difference of two rankers give the differences a query (a paired bootstrap)."""
+    """Return the mean and its interval. For two rankers, pass the differences per query (a paired bootstrap)."""
     draws = np.random.default_rng(_SEED).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high))

@@ -1,4 +1,4 @@
-"""What an evaluation found, as Markdown for people and as JSON."""
+"""The comparison of two rankings, as Markdown for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from packrank_client.evaluation.measures import MEASURES, Estimate, Values, estimate
 
-# A bootstrap knows nothing but the queries it was given: of one query its interval has no width at all. Of fewer than
-# six not even a paired sign test tells a gain from chance at 5 % (two-sided: 2 / 2^5 is more); ten leave some room.
+# A bootstrap sees only its queries: with one query, its interval has no width. With fewer than six, not even a paired
+# sign test can tell a gain from chance at 5 % (two-sided, 2 / 2^5 is more). Ten leave some room.
 MARKED_FROM_QUERIES = 10
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two rankings of the same queries: before and after, with the paired difference."""
+    """Two rankings of the same queries, before and after, with the paired difference."""
 
     title: str
     queries: int
@@ -27,7 +27,7 @@ class Comparison:
 
 
 def compare(title: str, before: Values, after: Values) -> Comparison:
-    """Estimates of each measure and of its paired difference."""
+    """Estimate each measure and its paired difference."""
     return Comparison(
         title,
         len(next(iter(before.values()))),
@@ -40,7 +40,7 @@ def compare(title: str, before: Values, after: Values) -> Comparison:
 def compare_by_language(
     title: str, queries: Sequence[str], languages: Mapping[str, str], before: Values, after: Values
 ) -> list[Comparison]:
-    """One comparison a language where the queries say theirs and there is more than one."""
+    """Compare per language, if the queries state at least two languages."""
     names = sorted({languages[query] for query in queries if query in languages})  # a sample may lack some
     if len(names) < 2:
         return []
@@ -53,9 +53,9 @@ def compare_by_language(
 
 
 def markdown(comparisons: Sequence[Comparison], before: str, after: str | None) -> str:
-    """A table a measure. An interval of the gain without 0 is marked, from MARKED_FROM_QUERIES on: that is not chance.
+    """Write one table per measure, and mark each gain beyond chance: its interval excludes 0.
 
-    `after` None: only what was before is shown.
+    Sets of fewer than MARKED_FROM_QUERIES queries get no mark. If `after` is None, show only the first ranking.
     """
     blocks = []
     if after is None:
@@ -78,14 +78,14 @@ def markdown(comparisons: Sequence[Comparison], before: str, after: str | None) 
             )
         blocks.append("\n".join(rows))
     note = (
-        "Means with 95 % bootstrap intervals over queries; * marks a gain or loss whose interval leaves out 0, "
-        f"of {MARKED_FROM_QUERIES} queries or more."
+        "Means with 95 % bootstrap intervals over queries. * marks a gain or loss whose interval excludes 0, "
+        f"in sets of at least {MARKED_FROM_QUERIES} queries."
     )
     return "\n\n".join([*blocks, note]) + "\n"
 
 
 def record(comparisons: Sequence[Comparison], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the same as JSON for programs."""
     return {"settings": dict(settings), "results": [asdict(each) for each in comparisons]}
 
 

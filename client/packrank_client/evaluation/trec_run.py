@@ -1,4 +1,4 @@
-"""Rankings of many queries, and TREC's file format for them: `query Q0 document rank score tag`."""
+"""Rankings of many queries in TREC's file format: `query Q0 document rank score tag`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packrank_client.evaluation.errors import EvaluationError
 
 
 class Hit(NamedTuple):
-    """A document and what a ranker thinks of it; higher is better."""
+    """A document and a ranker's score for it; higher is better."""
 
     document: str
     score: float
@@ -21,7 +21,7 @@ Run = Mapping[str, Sequence[Hit]]
 
 
 def write_run(run: Run, path: Path, tag: str) -> None:
-    """Write a run. The scores are written in full, so that the order survives."""
+    """Write a run with full precision, so that the order survives."""
     lines = [
         f"{query} Q0 {hit.document} {rank} {hit.score!r} {tag}\n"
         for query, hits in run.items()
@@ -33,7 +33,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
 
 
 def read_run(path: Path, depth: int | None = None) -> dict[str, list[Hit]]:
-    """The `depth` best hits (all, by default) of every query of a TREC run, by their scores, as trec_eval does."""
+    """Read the `depth` best hits of every query, or all of them, sorted by score as trec_eval does."""
     if not path.is_file():
         raise EvaluationError(f"{path} is not a file: give a TREC run.")
     found: dict[str, list[Hit]] = {}

@@ -1,1 +1,1 @@
-"""One module per API that the gateway speaks."""
+"""One module for each API that the gateway speaks, and what they share."""

@@ -1,7 +1,7 @@
 """Cohere's dialect, v1 and v2, and Jina's, which shares the path of v1.
 
 Contracts: docs.cohere.com/reference/rerank and jina.ai/reranker. One answer serves both: Cohere's `id`, `results` and
-`meta`, Jina's `model`, `object` and `usage`. Like Cohere, over-long documents are cut and not refused.
+`meta`, and Jina's `model`, `object` and `usage`. As at Cohere, documents over the limit are cut.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answers import json_response
+from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.dialects.documents import Documents, document_texts, returned_document
-from packrank_gateway.errors import Dialect
-from packrank_gateway.gateway import gateway_of
-from packrank_gateway.served_models import ModelChoice
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.model_names import ModelChoice
+from packrank_gateway.services import services_of
+from packrank_gateway.telemetry.request_record import record_of
 
 router = APIRouter(tags=["Cohere and Jina"])
 
@@ -34,19 +34,19 @@ class CohereRequest(BaseModel):
     model: str | None = None
     query: str
     documents: Documents
-    top_n: Annotated[int | None, Field(ge=1, description="only the best; left out: all")] = None
-    return_documents: Annotated[bool | None, Field(description="put each document into its result")] = None
+    top_n: Annotated[int | None, Field(ge=1, description="how many of the best to return; default: all")] = None
+    return_documents: Annotated[bool | None, Field(description="return each document in its result")] = None
     max_tokens_per_doc: Annotated[
-        int | None, Field(ge=1, le=INT32_MAX, description="cut each document to so many tokens")
+        int | None, Field(ge=1, le=INT32_MAX, description="cut each document to this many tokens")
     ] = 4096
 
 
 class CohereV1Request(CohereRequest):
-    """v1, also Jina's."""
+    """The request of v1, and Jina's."""
 
-    rank_fields: Annotated[
-        list[str] | None, Field(min_length=1, description="fields of document objects that are scored")
-    ] = None
+    rank_fields: Annotated[list[str] | None, Field(min_length=1, description="fields of document objects to score")] = (
+        None
+    )
 
 
 class CohereResult(BaseModel):
@@ -55,13 +55,11 @@ class CohereResult(BaseModel):
     index: int
     relevance_score: float
     document: dict[str, Any] | None = None
-    truncated: Annotated[bool | None, Field(description="extension: there, and true, only where the tail was cut")] = (
-        None
-    )
+    truncated: Truncated = None
 
 
 class CohereMeta(BaseModel):
-    """About the call."""
+    """Facts about the call."""
 
     api_version: dict[str, str | bool]
     billed_units: dict[str, int]
@@ -69,22 +67,15 @@ class CohereMeta(BaseModel):
     warnings: list[str] | None = None
 
 
-class CohereUsage(BaseModel):
-    """Jina's count: tokens of all pairs, after truncation."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
 class CohereResults(BaseModel):
-    """Highest score first."""
+    """The results, highest score first. `usage` is Jina's."""
 
     id: str
     object: Literal["list"] = "list"
     model: str
     results: list[CohereResult]
     meta: CohereMeta
-    usage: CohereUsage
+    usage: TokenUsage
 
 
 @router.post("/v1/rerank", response_model=CohereResults)
@@ -100,13 +91,13 @@ async def rerank_v2(request: Request, body: CohereRequest) -> Response:
 
 
 async def _rerank(request: Request, body: CohereRequest, texts: list[str], version: str) -> Response:
-    gateway = gateway_of(request)
-    model = gateway.models.choose(body.model, Dialect.COHERE)
-    ranked = await gateway.reranker.rerank(
+    services = services_of(request)
+    model = services.models.choose(body.model, Dialect.COHERE)
+    ranked = await services.reranker.rerank(
         body.query,
         texts,
         record_of(request),
-        max_passages=gateway.settings.max_documents,
+        max_passages=services.settings.max_documents,
         top_n=body.top_n,
         truncate="END",
         max_passage_tokens=body.max_tokens_per_doc,
@@ -126,7 +117,7 @@ async def _rerank(request: Request, body: CohereRequest, texts: list[str], versi
             model=model.name,
             results=results,
             meta=_meta(model, version, len(texts), ranked.total_tokens),
-            usage=CohereUsage(prompt_tokens=ranked.total_tokens, total_tokens=ranked.total_tokens),
+            usage=token_usage(ranked.total_tokens),
         )
     )
 

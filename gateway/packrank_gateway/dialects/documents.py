@@ -1,4 +1,4 @@
-"""What the dialects with `documents` share: a document as a string or an object, and the text that is scored."""
+"""The field `documents`: each document is a string or an object, and has a text to score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packrank_gateway.errors import GatewayError
 
 
 class DocumentObject(BaseModel):
-    """A document with a field `text`; Cohere's v1 allows others beside it (`rank_fields`)."""
+    """A document with a field `text`. Cohere's v1 allows other fields too (`rank_fields`)."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -23,7 +23,7 @@ Documents: TypeAlias = Annotated[list[Document], Field(json_schema_extra={"minIt
 
 
 def document_texts(documents: Sequence[Document], rank_fields: Sequence[str] | None = None) -> list[str]:
-    """The text of each document. Raises GatewayError(invalid_field) where an object lacks it."""
+    """Return the text of each document. Raises GatewayError(invalid_field) for an object without it."""
     return [
         document if isinstance(document, str) else _object_text(document, index, rank_fields)
         for index, document in enumerate(documents)
@@ -31,7 +31,7 @@ def document_texts(documents: Sequence[Document], rank_fields: Sequence[str] | N
 
 
 def returned_document(document: Document) -> dict[str, Any]:
-    """The document as Cohere gives it back: always an object."""
+    """Return the document as Cohere does: always an object."""
     return {"text": document} if isinstance(document, str) else document.model_dump(exclude_none=True)
 
 
@@ -43,7 +43,7 @@ def _object_text(document: DocumentObject, index: int, rank_fields: Sequence[str
         sentence = (
             f"documents[{index}] has no string in its field {lacking[0][:100]!r}; send a string or add the field."
         )
-        raise GatewayError("invalid_field", sentence, passage_index=index)
+        raise GatewayError("invalid_field", sentence, facts={"passage": index})
     if wanted == ["text"]:
         return str(values["text"])
     # Cohere's advice for structured data: YAML lines

@@ -1,4 +1,4 @@
-"""An error in the JSON of each dialect, as its owner's clients expect it, and as one response."""
+"""An error as a response: the sentence, the JSON and the headers that each dialect's clients expect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from packrank_gateway.errors import RETRIABLE, RETRY_AFTER_S, Dialect, GatewayError
+from packrank_client.refusals import render_sentence
+from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.errors import RETRIABLE, RETRY_AFTER_S, GatewayError
 
 _TEI_TYPES = {
     "no_passages": "Empty",
@@ -16,21 +18,20 @@ _TEI_TYPES = {
     "unavailable": "Unhealthy",
     "not_ready": "Unhealthy",
 }
-# The server's sentences name NIM's fields. What they are called elsewhere:
-_DOCUMENTS = {"passages[": "documents[", "passages is": "documents is"}
+# How each dialect calls the list of passages, and the option that cuts long ones.
 _WORDS = {
-    Dialect.NIM: {},
-    Dialect.COHERE: _DOCUMENTS,
-    Dialect.VLLM: _DOCUMENTS | {"truncate=END": "truncate_prompt_tokens=-1"},
-    Dialect.TEI: {"passages[": "texts[", "passages is": "texts is", "truncate=END": "truncate=true"},
+    Dialect.NIM: {"field": "passages", "remedy": "truncate=END"},
+    Dialect.COHERE: {"field": "documents", "remedy": "max_tokens_per_doc"},
+    Dialect.VLLM: {"field": "documents", "remedy": "truncate_prompt_tokens=-1"},
+    Dialect.TEI: {"field": "texts", "remedy": "truncate=true"},
 }
-# The body is not read to its end, so the connection cannot carry another request.
+# The rest of the body stays unread, so the connection cannot carry another request.
 UNREAD = frozenset({"body_too_large", "body_timeout"})
-_TOKENIZER_KINDS = frozenset({"pair_too_long", "query_too_long"})
+_TOO_LONG = frozenset({"pair_too_long", "query_too_long"})
 
 
 def error_response(error: GatewayError, dialect: Dialect) -> Response:
-    """The status of the error table, with Retry-After where trying again helps."""
+    """Answer with the status of the error table, and Retry-After where a retry helps."""
     headers = {"x-error-kind": error.kind}
     if error.kind in RETRIABLE:
         headers["retry-after"] = str(RETRY_AFTER_S)
@@ -43,28 +44,30 @@ def error_response(error: GatewayError, dialect: Dialect) -> Response:
 
 
 def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
-    """Every dialect's own fields, and beside them `kind` and, where one passage is at fault, `passage_index`."""
-    sentence = str(error)
-    for word, other in _WORDS[dialect].items():
-        sentence = sentence.replace(word, other)
+    """Return the dialect's own fields with `kind` and, where one passage is at fault, `passage_index`."""
+    sentence = render_sentence(error.kind, error.facts, **_WORDS[dialect]) or str(error)
+    status = error.http_status(dialect)
     named: dict[str, Any] = {"kind": error.kind}
     if error.passage_index is not None:
         named["passage_index"] = error.passage_index
     if dialect is Dialect.NIM:
-        if error.tokens is not None:
-            # NVIDIA's words, which its users search for
-            words = f"Input length {error.tokens} exceeds maximum allowed token size {error.limit_tokens}"
-            sentence = f"{words}: {sentence}"
         # No schema of NVIDIA's for errors is known. Pull request 299 of langchain-ai/langchain-nvidia on GitHub quotes
         # a container's answer: "object": "error", and `message`, which NVIDIA's client reads.
-        kind = "invalid_request_error" if error.http_status(dialect) < 500 else "server_error"
-        return {"object": "error", "message": sentence, "detail": named, "type": kind}
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        return {"object": "error", "message": _nim_sentence(error, sentence), "detail": named, "type": kind}
     if dialect is Dialect.TEI:
-        kind = _TEI_TYPES.get(error.kind, "Tokenizer" if error.kind in _TOKENIZER_KINDS else "Validation")
+        kind = _TEI_TYPES.get(error.kind, "Tokenizer" if error.kind in _TOO_LONG else "Validation")
         return {"error": sentence, "error_type": kind, **named}
     if dialect is Dialect.VLLM:
-        status = error.http_status(dialect)
         kind = "BadRequestError" if status < 500 else "InternalServerError"
         return {"error": {"message": sentence, "type": kind, "param": None, "code": status, **named}}
     # Cohere's clients read `message`, Jina's `detail`
     return {"message": sentence, "detail": sentence, **named}
+
+
+def _nim_sentence(error: GatewayError, sentence: str) -> str:
+    """Begin with NVIDIA's own words for a text over the limit: NVIDIA's users search for them."""
+    tokens, limit = error.facts.get("tokens"), error.facts.get("limit")
+    if error.kind not in _TOO_LONG or tokens is None or limit is None:
+        return sentence
+    return f"Input length {tokens} exceeds maximum allowed token size {limit}: {sentence}"

@@ -1,8 +1,8 @@
 """infinity's dialect, at /infinity/rerank.
 
-Contract: infinity_emb/fastapi_schemas/pymodels.py. Its requests look like vLLM's at /rerank, and nothing tells the two
-apart; its answers differ: a document is a string and comes back only when asked for, and an over-long one is cut. Hence
-a path of its own. Its errors are OpenAI's, as vLLM's are.
+Contract: infinity_emb/fastapi_schemas/pymodels.py. infinity has its own path because its requests look exactly like
+vLLM's at /rerank, but its answers differ. A document comes back as a string and only on request, and one over the limit
+is cut. Its errors are OpenAI's, like vLLM's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answers import json_response
-from packrank_gateway.dialects.vllm import VllmUsage
-from packrank_gateway.errors import Dialect
-from packrank_gateway.gateway import gateway_of
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
+from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.services import services_of
+from packrank_gateway.telemetry.request_record import record_of
 
 router = APIRouter(tags=["infinity"])
 
@@ -30,9 +29,9 @@ class InfinityRequest(BaseModel):
     model: str | None = None
     query: str
     documents: Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
-    return_documents: Annotated[bool, Field(description="put each document into its result")] = False
-    raw_scores: Annotated[bool, Field(description="logits in place of their sigmoid")] = False
-    top_n: Annotated[int | None, Field(ge=1, description="only the best; left out: all")] = None
+    return_documents: Annotated[bool, Field(description="return each document in its result")] = False
+    raw_scores: Annotated[bool, Field(description="return logits instead of their sigmoid")] = False
+    top_n: Annotated[int | None, Field(ge=1, description="how many of the best to return; default: all")] = None
 
 
 class InfinityResult(BaseModel):
@@ -41,32 +40,30 @@ class InfinityResult(BaseModel):
     index: int
     relevance_score: float
     document: str | None = None
-    truncated: Annotated[bool | None, Field(description="extension: there, and true, only where the tail was cut")] = (
-        None
-    )
+    truncated: Truncated = None
 
 
 class InfinityResults(BaseModel):
-    """Highest score first; `created` in seconds since 1970."""
+    """The results, highest score first. `created` is in seconds since 1970."""
 
     object: Literal["rerank"] = "rerank"
     id: str
     created: int
     model: str
-    usage: VllmUsage
+    usage: TokenUsage
     results: list[InfinityResult]
 
 
 @router.post("/infinity/rerank", response_model=InfinityResults)
 async def rerank(request: Request, body: InfinityRequest) -> Response:
     """Score documents against a query."""
-    gateway = gateway_of(request)
-    model = gateway.models.choose(body.model, Dialect.VLLM)
-    ranked = await gateway.reranker.rerank(
+    services = services_of(request)
+    model = services.models.choose(body.model, Dialect.VLLM)
+    ranked = await services.reranker.rerank(
         body.query,
         body.documents,
         record_of(request),
-        max_passages=gateway.settings.max_documents,
+        max_passages=services.settings.max_documents,
         top_n=body.top_n,
         truncate="END",
     )
@@ -84,7 +81,7 @@ async def rerank(request: Request, body: InfinityRequest) -> Response:
             id=f"infinity-{uuid.uuid4()}",
             created=int(time.time()),
             model=model.name,
-            usage=VllmUsage(prompt_tokens=ranked.total_tokens, total_tokens=ranked.total_tokens),
+            usage=token_usage(ranked.total_tokens),
             results=results,
         )
     )

@@ -1,6 +1,6 @@
-"""The `texts` form of /rerank, and what else Text Embeddings Inference answers.
+"""The dialect of Text Embeddings Inference: the `texts` form of /rerank, /info, /health and /metrics.
 
-Contract: text-embeddings-inference, router/src/http/types.rs and router/src/lib.rs. `top_n` is no field of TEI's, but
+Contract: text-embeddings-inference, router/src/http/types.rs and router/src/lib.rs. TEI has no field `top_n`, but
 litellm sends it.
 """
 
@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, RootModel
 
-from packrank_gateway.dialects.answers import json_response
+from packrank_gateway.dialects.answer_parts import Truncated, json_response
 from packrank_gateway.errors import GatewayError
-from packrank_gateway.gateway import gateway_of
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.services import services_of
+from packrank_gateway.telemetry.request_record import record_of
 
 router = APIRouter(tags=["Text Embeddings Inference"])
 
@@ -25,15 +25,15 @@ class TeiRequest(BaseModel):
 
     query: str
     texts: Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
-    raw_scores: Annotated[bool, Field(description="logits in place of their sigmoid")] = False
-    return_text: Annotated[bool, Field(description="put each text into its result")] = False
+    raw_scores: Annotated[bool, Field(description="return logits instead of their sigmoid")] = False
+    return_text: Annotated[bool, Field(description="return each text in its result")] = False
     truncate: Annotated[
-        bool | None, Field(description="cut the tail of a text over the model's limit; TEI's own default is to cut")
+        bool | None, Field(description="cut the tail of a text over the model's limit; default: cut, like TEI")
     ] = None
     truncation_direction: Annotated[
-        Literal["Right", "right"], Field(description="only Right: this model's prompt begins with the query")
+        Literal["Right", "right"], Field(description="Right only, because the model's prompt begins with the query")
     ] = "Right"
-    top_n: Annotated[int | None, Field(ge=1, description="extension: only the best")] = None
+    top_n: Annotated[int | None, Field(ge=1, description="extension: how many of the best to return")] = None
 
 
 class TeiRank(BaseModel):
@@ -42,23 +42,21 @@ class TeiRank(BaseModel):
     index: int
     text: str | None = None
     score: float
-    truncated: Annotated[bool | None, Field(description="extension: there, and true, only where the tail was cut")] = (
-        None
-    )
+    truncated: Truncated = None
 
 
 class TeiRanks(RootModel[list[TeiRank]]):
-    """Highest score first."""
+    """The ranks, highest score first."""
 
 
 async def rerank_texts(request: Request, body: TeiRequest) -> Response:
     """Score texts against a query."""
-    gateway = gateway_of(request)
-    ranked = await gateway.reranker.rerank(
+    services = services_of(request)
+    ranked = await services.reranker.rerank(
         body.query,
         body.texts,
         record_of(request),
-        max_passages=gateway.settings.max_passages,
+        max_passages=services.settings.max_passages,
         top_n=body.top_n,
         truncate="NONE" if body.truncate is False else "END",
     )
@@ -79,20 +77,20 @@ async def rerank_texts(request: Request, body: TeiRequest) -> Response:
 
 @router.get("/health", responses={503: {"description": "the ensemble does not answer"}})
 async def health(request: Request) -> dict[str, str]:
-    """The ensemble has answered a real inference within the last seconds."""
-    if not await gateway_of(request).readiness.is_ready():
+    """Tell whether the ensemble answered a real inference within the last seconds."""
+    if not await services_of(request).readiness.is_ready():
         raise GatewayError("not_ready", "the ensemble does not answer; try again later.")
     return {"status": "ready"}
 
 
 @router.get("/info")
 async def info(request: Request) -> dict[str, Any]:
-    """The model and every limit, under TEI's names and, in `limits`, under the gateway's own."""
-    gateway = gateway_of(request)
-    settings, facts = gateway.settings, gateway.facts
+    """Describe the model and every limit, by TEI's names and, in `limits`, by the gateway's."""
+    services = services_of(request)
+    settings, facts = services.settings, services.facts
     return {
-        "model_id": gateway.models.names[0],
-        "served_model_name": gateway.models.names[0],
+        "model_id": services.models.names[0],
+        "served_model_name": services.models.names[0],
         "model_sha": facts.revision,
         "model_dtype": facts.precision or "unknown",
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
@@ -103,13 +101,13 @@ async def info(request: Request) -> dict[str, Any]:
         "max_client_batch_size": settings.max_passages,
         "auto_truncate": True,
         "tokenization_workers": 1,
-        "version": gateway.version,
+        "version": services.version,
         "notice": facts.notice,
-        "limits": gateway.limits(),
+        "limits": services.limits(),
     }
 
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics."""
-    return await gateway_of(request).metrics_response()
+    """Return the Prometheus metrics."""
+    return await services_of(request).metrics_response()

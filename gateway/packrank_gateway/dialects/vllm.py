@@ -1,7 +1,7 @@
-"""The `documents` form of /rerank: vLLM's, and infinity's as far as it is the same (see `infinity`).
+"""vLLM's dialect: the `documents` form of /rerank.
 
-Contract: vllm/entrypoints/pooling/scoring/protocol.py. A document comes back as an object, and an over-long one is
-refused unless `truncate_prompt_tokens` is -1.
+Contract: vllm/entrypoints/pooling/scoring/protocol.py. A document comes back as an object, and one over the limit is
+refused unless `truncate_prompt_tokens` is -1. infinity's similar requests have their own path (`infinity`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answers import json_response
+from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.dialects.documents import Documents, document_texts, returned_document
-from packrank_gateway.errors import Dialect
-from packrank_gateway.gateway import gateway_of
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.services import services_of
+from packrank_gateway.telemetry.request_record import record_of
 
 
 class VllmRequest(BaseModel):
@@ -26,9 +26,9 @@ class VllmRequest(BaseModel):
     model: str | None = None
     query: str
     documents: Documents
-    top_n: Annotated[int | None, Field(ge=0, description="only the best; 0 or left out: all")] = None
-    return_documents: Annotated[bool, Field(description="put each document into its result")] = True
-    raw_scores: Annotated[bool, Field(description="infinity's: logits in place of their sigmoid")] = False
+    top_n: Annotated[int | None, Field(ge=0, description="how many of the best to return; 0 or default: all")] = None
+    return_documents: Annotated[bool, Field(description="return each document in its result")] = True
+    raw_scores: Annotated[bool, Field(description="infinity's: return logits instead of their sigmoid")] = False
     truncate_prompt_tokens: Annotated[
         Literal[-1] | None, Field(description="-1: cut the tail of a document over the model's limit")
     ] = None
@@ -40,37 +40,28 @@ class VllmResult(BaseModel):
     index: int
     relevance_score: float
     document: dict[str, Any] | None = None
-    truncated: Annotated[bool | None, Field(description="extension: there, and true, only where the tail was cut")] = (
-        None
-    )
-
-
-class VllmUsage(BaseModel):
-    """Tokens of all pairs, after truncation."""
-
-    prompt_tokens: int
-    total_tokens: int
+    truncated: Truncated = None
 
 
 class VllmResults(BaseModel):
-    """Highest score first."""
+    """The results, highest score first."""
 
     id: str
     object: Literal["rerank"] = "rerank"
     model: str
-    usage: VllmUsage
+    usage: TokenUsage
     results: list[VllmResult]
 
 
 async def rerank_documents(request: Request, body: VllmRequest) -> Response:
     """Score documents against a query."""
-    gateway = gateway_of(request)
-    model = gateway.models.choose(body.model, Dialect.VLLM)
-    ranked = await gateway.reranker.rerank(
+    services = services_of(request)
+    model = services.models.choose(body.model, Dialect.VLLM)
+    ranked = await services.reranker.rerank(
         body.query,
         document_texts(body.documents),
         record_of(request),
-        max_passages=gateway.settings.max_documents,
+        max_passages=services.settings.max_documents,
         top_n=body.top_n or None,
         truncate="NONE" if body.truncate_prompt_tokens is None else "END",
     )
@@ -83,5 +74,5 @@ async def rerank_documents(request: Request, body: VllmRequest) -> Response:
         )
         for result in ranked.results
     ]
-    usage = VllmUsage(prompt_tokens=ranked.total_tokens, total_tokens=ranked.total_tokens)
+    usage = token_usage(ranked.total_tokens)
     return json_response(VllmResults(id=f"rerank-{uuid.uuid4().hex}", model=model.name, usage=usage, results=results))

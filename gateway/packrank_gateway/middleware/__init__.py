@@ -1,1 +1,1 @@
-"""What surrounds every request."""
+"""ASGI middleware: what every request passes through before its route."""

@@ -10,35 +10,35 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.settings import SettingsError
-from packrank_gateway.telemetry.record import record_of
+from packrank_gateway.telemetry.request_record import record_of
 
-# What probes, scrapers and the page itself fetch. None of them shows a text or a score.
+# Paths for probes, scrapers and the page. None of them shows a text or a score.
 OPEN_PATHS = frozenset(
     {"/", "/health", "/v1/health/live", "/v1/health/ready", "/metrics", "/v1/metrics", "/info", "/openapi.json"}
 )
 
 
 def read_keys(file: Path) -> list[bytes]:
-    """One key a line; blank lines and lines that begin with # are none. Raises SettingsError."""
+    """Read one key per line; skip blank lines and lines that begin with #. Raises SettingsError."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        raise SettingsError(f"--api-keys-file {file} cannot be read: {error.strerror}.") from None
+        raise SettingsError(f"--api-keys-file {file} cannot be read: {error.strerror}. Name a readable file.") from None
     keys = [line.strip() for line in lines if line.strip() and not line.startswith(b"#")]
     if not keys:
-        raise SettingsError(f"--api-keys-file {file} holds no key; write one a line.")
+        raise SettingsError(f"--api-keys-file {file} holds no key; write one per line.")
     return keys
 
 
 class ApiKeys:
-    """Refuses requests without one of the keys before their body is read."""
+    """Refuses requests without an accepted key, before reading their body."""
 
     def __init__(self, app: ASGIApp, keys: list[bytes]) -> None:
         self._app = app
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http" or self._is_open(scope["path"]) or self._is_known(scope):
             await self._app(scope, receive, send)
             return
@@ -54,6 +54,6 @@ class ApiKeys:
     def _is_known(self, scope: Scope) -> bool:
         header = dict(scope["headers"]).get(b"authorization", b"")
         scheme, _, given = header.partition(b" ")
-        # every key is compared, so that the time tells nothing about which one is near
+        # compare with every key, so that the time does not tell which one is close
         matches = [hmac.compare_digest(given.strip(), key) for key in self._keys]
         return scheme.lower() == b"bearer" and any(matches)

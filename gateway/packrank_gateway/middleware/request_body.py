@@ -1,4 +1,4 @@
-"""Reads a request's body within limits of size and time, and gives up the work of a client that has gone."""
+"""Reads request bodies within limits of size and time, and cancels the work of clients that disconnect."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from packrank_client import RerankError
-from packrank_client._deadline import Deadline
+from packrank_client.deadline import Deadline
 from packrank_gateway.admission import Admission
 from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.errors import GatewayError
-from packrank_gateway.telemetry.record import RequestRecord, record_of
+from packrank_gateway.telemetry.request_record import RequestRecord, record_of
 
 TIMEOUT_HEADER = b"x-request-timeout-s"
-# The status of nginx for the same thing: nobody is left to read it.
+# nginx's status for a client that disconnected. Only the log and the metrics show it.
 CLIENT_GONE = 499
 
 
 class ClientGone(Exception):
-    """The client closed its connection before it had sent all or got its answer."""
+    """The client closed its connection before the end of its request or of the answer."""
 
 
 class RequestBody:
-    """Everything that concerns a body before it is parsed.
+    """Handles a body until it is parsed.
 
-    The size is counted while it arrives, so that a body that is too large is refused before it is read whole, also
-    when it does not announce its size.
+    Bytes are counted as they arrive. So a body that is too large is refused early, even if it hides its size.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class RequestBody:
         self._max_timeout_s = max_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
@@ -84,7 +83,7 @@ class RequestBody:
         return Deadline(timeout_s)
 
     async def _read(self, receive: Receive, deadline: Deadline, body: bytearray) -> None:
-        """Append what arrives to `body`; its bytes are counted as soon as they are in it."""
+        """Append the bytes that arrive to `body`, and count each of them at once."""
         try:
             async with asyncio.timeout(deadline.remaining_s()):
                 more = True
@@ -99,11 +98,11 @@ class RequestBody:
                     body += part
                     more = message.get("more_body", False)
         except (TimeoutError, RerankError):
-            sentence = "the request's body did not arrive before its deadline; send it faster."
+            sentence = "the request's body did not arrive before its deadline; send it faster or allow more time."
             raise GatewayError("body_timeout", sentence) from None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
-        """Run the rest of the application, until it is done or nobody waits for it any more."""
+        """Run the application until it is done or the client disconnects."""
         unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         gone = asyncio.create_task(_disconnection(receive))
 

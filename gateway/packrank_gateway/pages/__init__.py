@@ -1,1 +1,1 @@
-"""The pages for a browser."""
+"""Pages for the browser."""

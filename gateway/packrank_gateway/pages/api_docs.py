@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI from a package of this environment, on the OpenAPI document that FastAPI derives."""
+"""GET /docs: Swagger UI, served from an installed package, on FastAPI's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ router = APIRouter(include_in_schema=False)
 
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
 _STATUSES = {
-    400: "malformed: not JSON, not UTF-8, or (Cohere, vLLM) any invalid value",
+    400: "the body is not JSON or not UTF-8; Cohere and vLLM: any invalid value",
     401: "no accepted key",
     404: "unknown model",
     408: "the body did not arrive in time",
     413: "the body is too large",
     415: "not application/json",
-    422: "a field that is invalid, or a text over a limit",
+    422: "a field is invalid, or a text is over a limit",
     424: "TEI: the model server failed",
-    429: "more work than is accepted; see Retry-After",
+    429: "the gateway is overloaded; see Retry-After",
     502: "the model server failed",
-    503: "no model server answers, or (NIM) more work than is accepted; see Retry-After",
+    503: "no model server answers; NIM: the gateway is overloaded; see Retry-After",
     504: "the deadline passed",
 }
 
 
 @router.get("/docs")
 async def docs() -> HTMLResponse:
-    """The page."""
+    """Serve Swagger UI."""
     return get_swagger_ui_html(
         openapi_url="openapi.json",
         title="packrank gateway",
@@ -45,14 +45,14 @@ async def docs() -> HTMLResponse:
 
 @router.get("/docs/{name}")
 async def docs_file(name: str) -> FileResponse:
-    """One of the page's files."""
+    """Serve one of Swagger UI's files."""
     if name not in _FILES:
         raise GatewayError("not_found", "there is nothing at this path; GET /docs lists all.")
     return FileResponse(Path(swagger_ui_bundle.swagger_ui_path, name), media_type=_FILES[name])
 
 
 def describe_errors(app: FastAPI) -> None:
-    """Give every POST of the document the statuses that it may answer with, in place of FastAPI's own 422."""
+    """Document the error statuses of every POST, instead of FastAPI's own 422."""
     derive = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""GET /: the page to try it. One file, which loads nothing else."""
+"""GET /: a page to try the reranker. It is one file, and loads nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE = Path(__file__).with_name("page.html")
 
 @router.get("/")
 async def page() -> FileResponse:
-    """The page; it may run its own script and style and call this gateway, nothing else."""
+    """Serve the page. Its policy allows only its own script and style, and calls to this gateway."""
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
     )

@@ -1,1 +1,1 @@
-"""Metrics, traces and request records."""
+"""Metrics, traces, log lines, and the record of each request that feeds them."""

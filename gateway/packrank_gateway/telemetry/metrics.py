@@ -1,4 +1,4 @@
-"""Prometheus metrics of the gateway."""
+"""The gateway's Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from packrank_gateway.admission import Admission
-from packrank_gateway.telemetry.record import RequestRecord
+from packrank_gateway.telemetry.request_record import RequestRecord
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _PAIRS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """A registry of its own, so that several gateways can live in one process."""
+    """Metrics in a separate registry, so that one process can hold several gateways."""
 
     def __init__(self, admission: Admission) -> None:
         self.registry = CollectorRegistry()
@@ -26,35 +26,35 @@ class Metrics:
             "packrank_requests", "Requests by dialect and HTTP status", ("dialect", "status"), registry=self.registry
         )
         self._refusals = Counter(
-            "packrank_refused_requests", "Requests without scores by kind", ("kind",), registry=self.registry
+            "packrank_refused_requests", "Requests without scores, by kind of error", ("kind",), registry=self.registry
         )
-        self._pairs = Counter("packrank_pairs", "Query-passage pairs scored", labels, registry=self.registry)
+        self._pairs = Counter("packrank_pairs", "Scored query-passage pairs", labels, registry=self.registry)
         self._tokens = Counter(
-            "packrank_tokens", "Tokens of pairs scored, after truncation", labels, registry=self.registry
+            "packrank_tokens", "Tokens of scored pairs, after truncation", labels, registry=self.registry
         )
         self._truncated = Counter(
-            "packrank_truncated_passages", "Passages whose tail was cut", labels, registry=self.registry
+            "packrank_truncated_passages", "Passages with their tail cut", labels, registry=self.registry
         )
         self._request_pairs = Histogram(
-            "packrank_request_pairs", "Pairs of a request", buckets=_PAIRS, registry=self.registry
+            "packrank_request_pairs", "Pairs per request", buckets=_PAIRS, registry=self.registry
         )
         self._duration = Histogram(
             "packrank_request_duration_seconds",
-            "From headers to answer",
+            "Time from the headers to the answer",
             labels,
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._stages = Histogram(
             "packrank_stage_duration_seconds",
-            "receive: the body; rerank: the ensemble, its queues included; within it tokenise, and rank with its queue",
+            "receive: the body; rerank: the whole ensemble; tokenise, and rank with its queue: parts of it",
             ("stage",),
             buckets=_SECONDS,
             registry=self.registry,
         )
 
     def count(self, record: RequestRecord) -> None:
-        """Take one finished request into account."""
+        """Count one finished request."""
         dialect = record.dialect.value
         self._requests.labels(dialect, str(record.status or 0)).inc()
         self._duration.labels(dialect).observe(record.elapsed_s())
@@ -69,21 +69,21 @@ class Metrics:
             self._request_pairs.observe(record.pairs)
 
     def text(self) -> bytes:
-        """The exposition format."""
+        """Return all metrics in Prometheus's exposition format."""
         return generate_latest(self.registry)
 
 
 class _Pending(Collector):
-    """What is under way at the moment of the scrape, and the limits beside it."""
+    """Pending work at the moment of the scrape, and its limits."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
 
     def collect(self) -> list[Metric]:
-        """Six gauges."""
+        """Return one gauge of pending work and one of its limit for pairs, tokens and body bytes."""
         gauges: list[Metric] = []
         for name in ("pairs", "tokens", "body_bytes"):
             now, limit = getattr(self._admission.pending, name), getattr(self._admission.limit, name)
-            gauges.append(GaugeMetricFamily(f"packrank_pending_{name}", f"{name} of requests under way", now))
+            gauges.append(GaugeMetricFamily(f"packrank_pending_{name}", f"{name} of pending requests", now))
             gauges.append(GaugeMetricFamily(f"packrank_max_pending_{name}", f"limit of pending {name}", limit))
         return gauges

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces: off unless the standard variables name an endpoint for them.
+"""OpenTelemetry traces, which are off unless the standard variables name an endpoint.
 
-The request's own span, the exporter and the sampler are FastAPI's (fastapi.telemetry); here are the spans within it,
-and what Triton is told of them. A span holds names, counts and durations, never a text of the request or of an error.
+FastAPI provides the request's own span, the exporter and the sampler (fastapi.telemetry). This module adds the spans
+inside it and passes the trace on to Triton. A span holds names, counts and durations, never a text or an error message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 SERVICE_NAME = "packrank-gateway"
 
-# Metrics are Prometheus's, the log is JSON lines. Probes and scrapes are not worth a trace.
+# Prometheus has the metrics, and the log is JSON lines. Probes and scrapes are not worth a trace.
 TELEMETRY: TelemetryConfig = {
     "auto_configure": True,
     "metrics": False,
@@ -31,7 +31,7 @@ _w3c = TraceContextTextMapPropagator()
 
 
 def traces_are_on(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether spans are exported: the rule of FastAPI and of the specification's variables.
+    """Tell whether spans are exported, by the rules of FastAPI and of the specification.
 
     https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
     """
@@ -41,18 +41,18 @@ def traces_are_on(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def name_service() -> None:
-    """Give this process its name in traces, unless the environment does."""
+    """Name this process in traces, unless the environment names it."""
     if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         os.environ.setdefault("OTEL_SERVICE_NAME", SERVICE_NAME)
 
 
 @contextmanager
 def span(name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int) -> Iterator[None]:
-    """A child of the current span, if that is one that is recorded."""
+    """Open a child of the current span, if that span is recorded."""
     if not trace.get_current_span().is_recording():
         yield
         return
-    # an exception is noted by its class alone: its message may quote the request
+    # only the exception's class is recorded: its message may quote the request
     with _tracer.start_as_current_span(
         name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as child:
@@ -65,17 +65,17 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int)
 
 
 def describe_request(request_span: trace.Span, facts: Mapping[str, Any]) -> None:
-    """Note on a request's span what its line of the log says."""
+    """Put the facts of a request's log line on its span."""
     if request_span.is_recording():
         request_span.set_attributes({f"packrank.{name}": fact for name, fact in facts.items() if fact is not None})
 
 
 @contextmanager
 def triton_call(endpoint: str, pairs: int, caller: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """A span around one gRPC call; yields the headers by which Triton's own spans join the trace.
+    """Open a span around one gRPC call, and yield the headers that make Triton's spans part of the trace.
 
-    `caller` holds the trace headers of the request; they go on as they came while traces are off here. Nothing goes on
-    from a request that is not sampled: Triton 24.10 exports whatever comes with a traceparent, sampled or not.
+    `caller` holds the request's own trace headers, which pass unchanged while tracing is off. An unsampled request
+    gets no headers, because Triton 24.10 exports every request that has a traceparent.
     """
     current = trace.get_current_span()
     if not current.get_span_context().is_valid:

@@ -1,4 +1,4 @@
-"""How long the steps behind the gateway queue and compute, as each server counts them."""
+"""Queue and compute times of each server's steps, from Triton's own statistics."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 TIMEOUT_S = 2.0
-# what a reader calls the steps
+# the ensemble's models and the names of their steps in the metrics
 MODELS = {"tokenizer": "tokenise", "ranker": "inference", "postprocessor": "postprocess"}
 
 
 class TritonStatistics(Collector):
-    """Asked for at every scrape; a server that does not answer is left out of that scrape."""
+    """Asks the servers at every scrape. A server that does not answer is left out of that scrape."""
 
     def __init__(self, endpoints: Sequence[str]) -> None:
         self._endpoints = tuple(endpoints)
@@ -26,7 +26,7 @@ class TritonStatistics(Collector):
 
     async def refresh(self) -> None:
         """Ask every server."""
-        # made here: a channel of grpc.aio belongs to the event loop that is running
+        # connect here, because a channel of grpc.aio belongs to the running event loop
         self._connections = self._connections or [InferenceServerClient(address) for address in self._endpoints]
         answers = await asyncio.gather(*map(self._ask, self._connections))
         self._statistics = [pair for pair in zip(self._endpoints, answers, strict=True) if pair[1] is not None]
@@ -39,15 +39,15 @@ class TritonStatistics(Collector):
             return None
 
     def collect(self) -> Iterable[Metric]:
-        """Seconds and executions by endpoint and step, of the last refresh."""
+        """Return the last refresh: seconds and executions by endpoint and step."""
         labels = ("endpoint", "step")
         queue = CounterMetricFamily(
-            "packrank_step_queue_seconds", "Time that requests waited for a step", labels=labels
+            "packrank_step_queue_seconds", "Time that requests spent waiting for a step", labels=labels
         )
         compute = CounterMetricFamily(
-            "packrank_step_compute_seconds", "Time that requests took in a step", labels=labels
+            "packrank_step_compute_seconds", "Time that requests spent in a step", labels=labels
         )
-        executions = CounterMetricFamily("packrank_step_executions", "Merged batches of a step", labels=labels)
+        executions = CounterMetricFamily("packrank_step_executions", "Merged batches per step", labels=labels)
         for endpoint, answer in self._statistics:
             for model in answer.model_stats:
                 if model.name in MODELS:

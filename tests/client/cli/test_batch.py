@@ -16,7 +16,7 @@ def test_lines_are_read_only_so_far_ahead(server: ScriptedServer) -> None:
 
     def lines() -> Iterator[bytes]:
         nonlocal read
-        while True:  # more than any memory could hold
+        while True:  # an endless input: reading it all would fill the memory
             read += 1
             yield json.dumps({"query": "q", "passages": ["a"]}).encode()
 
@@ -24,7 +24,7 @@ def test_lines_are_read_only_so_far_ahead(server: ScriptedServer) -> None:
         batch = answers(client, lines())
         taken = list(islice(batch, 50))
         assert not any(answer.failed for answer in taken)
-        assert read <= len(taken) + LINES_AHEAD + 2  # one in the reader's hand, one in ours
+        assert read <= len(taken) + LINES_AHEAD + 2  # the reader holds one line, and this loop another
         batch.close()
 
 

@@ -45,10 +45,10 @@ def jsonl_file(tmp_path: Path) -> str:
 
 @contextmanager
 def command(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command as a process of its own, with pipes."""
+    """Start the command as a process with pipes."""
     package = str(Path(packrank_client.__file__).parents[1])
     process = subprocess.Popen(
-        # a suite that a shell runs in the background ignores SIGINT, and so would whatever it starts
+        # a suite in a shell's background ignores SIGINT, and its child processes would inherit that
         ["env", "--default-signal=INT", sys.executable, "-m", "packrank_client.cli.command_line", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -166,7 +166,7 @@ def test_ctrl_c_is_quiet_and_quick(server: ScriptedServer, arguments: list[str])
             process.stdin.close()
         assert under_way.wait(30)
         process.send_signal(signal.SIGINT)
-        process.wait(30)  # a batch's input is still open
+        process.wait(30)  # the input of the batch is still open
         assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
     assert process.returncode == 130
     assert server.cancelled.acquire(timeout=30)

@@ -24,7 +24,7 @@ def quiet(_: str) -> None:
 
 @contextmanager
 def endpoint(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An OpenAI-style endpoint: a text's embedding counts its cats and dogs; answers in the wrong order."""
+    """Serve an OpenAI-style endpoint: embeddings count cats and dogs, and come back in the wrong order."""
     asked: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -39,7 +39,7 @@ class Unreachable(Docs):
 
 @pytest.fixture(autouse=True, scope="module")
 def catalogue() -> None:
-    """The catalogue with three more sets."""
+    """Add three sets to the catalogue."""
     ir_datasets.registry.register("packrank/test", ir_datasets.Dataset(Docs(), Queries(), Qrels()))
     ir_datasets.registry.register("packrank", ir_datasets.Dataset(Docs()))
     ir_datasets.registry.register("packrank/away", ir_datasets.Dataset(Unreachable(), Queries(), Qrels()))

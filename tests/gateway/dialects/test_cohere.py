@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from packrank_client import RerankClient
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from tests.support.running_gateway import RunningGateway
 
 QUERY = "What is the capital of the United States?"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from packrank_client import RerankClient
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from tests.support.running_gateway import RunningGateway
 
 QUERY = "Where is Munich?"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.middleware.api_keys import OPEN_PATHS, read_keys
 from packrank_gateway.settings import SettingsError
 from packrank_server.tritonserver import TritonServer

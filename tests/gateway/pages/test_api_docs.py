@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the gateway does: schemathesis invents requests from it and checks the answers."""
+"""The OpenAPI document is true: schemathesis generates requests from it and checks the answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 OPERATIONS: list[Any] = [found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)]
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 CASES = [(operation, POSITIVE) for operation in OPERATIONS]
-# what takes no input cannot be given a wrong one
+# an operation without input cannot get a wrong one
 CASES += [(operation, NEGATIVE) for operation in OPERATIONS if operation.method == "post"]
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry: the spans of a request, from the caller's down to Triton's, and no text in any of them."""
+"""OpenTelemetry: the spans of a request, from the caller's to Triton's, without any text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from packrank_gateway.errors import Dialect
+from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.telemetry.tracing import traces_are_on
 from packrank_server.tritonserver import free_ports
 from tests.support.eventually import eventually
@@ -136,7 +136,7 @@ def test_a_collector_that_is_away_costs_no_request(triton: ScriptedServer) -> No
     ],
 )
 def test_only_the_standard_variables_turn_it_on(environment: dict[str, str], on: bool) -> None:
-    """Asked of the rule for Triton, and of FastAPI's for the gateway: the SDK is loaded when and only when it is on."""
+    """Our rule for Triton agrees with FastAPI's for the gateway: the SDK is loaded exactly if tracing is on."""
     assert traces_are_on(environment) is on
     code = """
 import asyncio, sys

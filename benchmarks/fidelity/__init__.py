@@ -1,0 +1,1 @@
+"""What does a lower precision do to the scores and to the ranking?"""

@@ -1,0 +1,31 @@
+"""The dialects, and which one a path speaks."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Dialect(Enum):
+    """Whose wire format a request speaks."""
+
+    NIM = "nim"
+    COHERE = "cohere"
+    VLLM = "vllm"
+    TEI = "tei"
+
+
+_COHERE = frozenset({"/v1/rerank", "/v2/rerank"})
+_VLLM = frozenset({"/infinity/rerank"})
+_TEI = frozenset({"/rerank", "/info", "/health", "/metrics"})
+
+
+def dialect_of_path(path: str) -> Dialect:
+    """Guess the dialect before the body is read, because errors need one; NIM's is the default.
+
+    /rerank counts as TEI's until its body turns out to be vLLM's (`tei_or_vllm`).
+    """
+    if path in _COHERE:
+        return Dialect.COHERE
+    if path in _VLLM:
+        return Dialect.VLLM
+    return Dialect.TEI if path in _TEI else Dialect.NIM

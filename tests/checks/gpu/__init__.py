@@ -1,0 +1,1 @@
+"""How near does the server come to the arithmetic of a GPU?"""
