@@ -117,7 +117,7 @@ def measure_served(study: Study, mixes: dict[str, Workload], in_process: dict[st
     sentence = next((line for line in log.read_text(errors="replace").splitlines() if "ranker: " in line), "")
     note = (
         f"Ready after {ready_s:.0f} s. The first mix's first request takes {alone_ms:.2f} ms in process, tokens given. "
-        f"{sentence.partition('ranker: ')[2]}"
+        f"{sentence.partition('ranker: ')[2].strip('"')}"
     )
     study.add("served", Table("What does the ensemble serve?", rows, note))
     return reached
@@ -137,11 +137,10 @@ async def _level(endpoint: str, workload: Workload, concurrency: int, study: Stu
     taken: list[float] = []
     answered = 0
     sent = iter(range(10**9))
-    until = time.monotonic() + max(0.5, min(LEVEL_S / study.scale, study.seconds_left()))
 
-    async def ask(client: AsyncRerankClient) -> None:
+    async def ask(client: AsyncRerankClient, until: float) -> None:
         nonlocal answered
-        while time.monotonic() < until:
+        while not taken or time.monotonic() < until:
             place = next(sent) % len(requests)
             start = time.perf_counter()
             await client.rerank(requests[place].query, requests[place].passages)
@@ -151,7 +150,8 @@ async def _level(endpoint: str, workload: Workload, concurrency: int, study: Stu
     async with AsyncRerankClient(endpoint) as client:
         await client.rerank(requests[0].query, requests[0].passages)
         started = time.monotonic()
-        await asyncio.gather(*(ask(client) for _ in range(concurrency)))
+        until = started + min(LEVEL_S / study.scale, study.seconds_left())
+        await asyncio.gather(*(ask(client, until) for _ in range(concurrency)))
         seconds = time.monotonic() - started
     percentiles = statistics.quantiles(taken, n=100) if len(taken) > 1 else taken * 99
     pairs = len(workload.pairs) / workload.tokens * answered
