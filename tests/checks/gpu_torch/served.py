@@ -114,10 +114,11 @@ def measure_served(study: Study, mixes: dict[str, Workload], in_process: dict[st
     first = next((row for row in rows if row["concurrency"] == 1 and "p50 ms" in row), None)
     if first:
         reached["added ms"] = round(first["p50 ms"] - alone_ms, 2)
-    sentence = next((line for line in log.read_text(errors="replace").splitlines() if "ranker: " in line), "")
+    said = next((line for line in log.read_text(errors="replace").splitlines() if "ranker: " in line), "")
+    sentence = said.partition("ranker: ")[2].strip('"')
     note = (
         f"Ready after {ready_s:.0f} s. The first mix's first request takes {alone_ms:.2f} ms in process, tokens given. "
-        f"{sentence.partition('ranker: ')[2].strip('"')}"
+        f"{sentence}"
     )
     study.add("served", Table("What does the ensemble serve?", rows, note))
     return reached
