@@ -19,24 +19,24 @@ def installed_driver() -> str:
     return (answer.decode().splitlines() or [""])[0].strip()
 
 
-def pytorch_build(driver: str, environment: "dict[str, str]") -> "tuple[list[str], str]":
+def pytorch_build(driver: str, environment: "dict[str, str]") -> "tuple[tuple[str, ...], str]":
     """pip's arguments that choose the build, and a sentence that says what will be downloaded."""
     chosen = [name for name in PLACES if environment.get(name)]
     if chosen:
-        return [], f"Installing the PyTorch that {chosen[0]} names: 0.2 GB for CPUs, up to 3 GB with CUDA."
+        return (), f"Installing the PyTorch that {chosen[0]} names: 0.2 GB for CPUs, up to 3 GB with CUDA."
     if not driver:
         sentence = "No NVIDIA driver here: installing PyTorch for CPUs, a download of 0.2 GB."
-        return ["--extra-index-url", CPU_BUILDS], sentence
+        return ("--extra-index-url", CPU_BUILDS), sentence
     sentence = "Installing PyTorch with the libraries of CUDA 13: a download of up to 3 GB."
     if int(driver.partition(".")[0]) < OLDEST_DRIVER:
         sentence += (
             f" Driver {driver} is too old for CUDA 13, so it would run on the CPU: update to {OLDEST_DRIVER} or newer, "
             "or let PIP_EXTRA_INDEX_URL name PyTorch's builds for an older CUDA."
         )
-    return [], sentence
+    return (), sentence
 
 
-def announced_arguments() -> "list[str]":
+def announced_arguments() -> "tuple[str, ...]":
     """Say what will be downloaded; pip's arguments for this machine."""
     arguments, sentence = pytorch_build(installed_driver(), dict(os.environ))
     print(sentence, flush=True)

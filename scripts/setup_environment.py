@@ -183,7 +183,7 @@ def set_up(name: str, root: Path) -> None:
     python = venv / "bin/python"
     for options, requirements in installations(environment, root):
         if name == "torch-ranker" and options != LOCKED:
-            options = announced_arguments()  # noqa: PLW2901
+            options = announced_arguments()  # noqa: PLW2901 (which build suits this machine)
         (venv / "requirements.txt").write_text(requirements)
         run_pip(python, ["install", "--no-compile", *options, "-r", str(venv / "requirements.txt")], root)
     run_pip(python, ["install", "--no-compile", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."], root)

@@ -6,13 +6,13 @@ from pytorch_build import CPU_BUILDS, installed_driver, pytorch_build
 
 def test_a_machine_without_a_driver_gets_the_small_build() -> None:
     arguments, sentence = pytorch_build("", {})
-    assert arguments == ["--extra-index-url", CPU_BUILDS]
+    assert arguments == ("--extra-index-url", CPU_BUILDS)
     assert "for CPUs, a download of 0.2 GB" in sentence
 
 
 def test_a_gpu_gets_cuda_and_is_told_how_large_it_is() -> None:
     assert pytorch_build("580.65.06", {}) == (
-        [],
+        (),
         "Installing PyTorch with the libraries of CUDA 13: a download of up to 3 GB.",
     )
 
@@ -25,7 +25,7 @@ def test_an_old_driver_is_told_what_to_do() -> None:
 
 def test_pips_own_settings_decide_first() -> None:
     arguments, sentence = pytorch_build("", {"PIP_FIND_LINKS": "wheels", "PIP_INDEX_URL": ""})
-    assert arguments == []
+    assert arguments == ()
     assert "that PIP_FIND_LINKS names" in sentence
 
 
