@@ -33,14 +33,15 @@ from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
 from packrank_build.tensorrt.build import engine_from_onnx
-from packrank_build.tensorrt.gate import Ranker, check_engine_parity
 from packrank_build.tensorrt.log import BuildMessages, EngineError
+from packrank_build.tensorrt.parity import Ranker, check_engine_parity
 from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import EngineRecord, record_file
+from packrank_server.errors import ServerStartError
 from packrank_server.gpu import Gpu, installed_gpus
+from packrank_server.installation import find_installation
 from packrank_server.tensorrt_version import server_tensorrt_version
-from packrank_server.tritonserver import ServerStartError, find_installation
 
 CALIBRATION_TOKENS = 2048  # longest pair of the calibration: attention on a CPU takes time that grows with its square
 TIMING_CACHES = Path(".cache/timing")

@@ -56,9 +56,9 @@ def fp8_graph(model: ir.Model, sizes: Mapping[str, float], compute: ir.DataType)
     `sizes` come from `activation_sizes`. A larger activation saturates at the largest one seen there.
     """
     op = Ops(model.graph)
-    # the zero point says nothing but that the result is E4M3
+    # the zero point only says that the result is E4M3
     zero = op.constant("fp8_zero", np.zeros((), ml_dtypes.float8_e4m3fn))
-    rounded: dict[ir.Value, ir.Value] = {}  # query, key and value read the same activation, gate and up too
+    rounded: dict[ir.Value, ir.Value] = {}  # query, key and value read the same one; so do gate and up
     for projection in projections(model):
         name, activation = projection.name, projection.activation
         if activation not in rounded:
@@ -70,7 +70,7 @@ def fp8_graph(model: ir.Model, sizes: Mapping[str, float], compute: ir.DataType)
 
 
 def _dequantised_weight(op: Ops, projection: Projection, compute: ir.DataType) -> ir.Value:
-    """A weight that is stored in E4M3 [inputs, outputs] with scales [outputs], both computed when it is saved."""
+    """Store a weight in E4M3 [inputs, outputs] with scales [outputs]; both are computed when it is saved."""
     stored, name = projection.stored, projection.name
     shape = tuple(stored.shape.numpy())
 
