@@ -19,7 +19,7 @@ from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.tensorrt.gate import THRESHOLDS, compared
+from packrank_build.tensorrt.parity import THRESHOLDS, compared
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
 from tests.support.random_checkpoint import write_random_checkpoint
 

@@ -17,7 +17,8 @@ import pytest
 from tritonclient import grpc
 
 from packrank_server import tritonserver
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.integration.test_merging import ask_at_once, counts
 from tests.support.checkpoints import DIRECTORY, golden_questions
 from tests.support.raw_request import ask

@@ -13,7 +13,7 @@ from packrank_backend.torch_model import TorchModel
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import parity_requests
 from packrank_build.graph.parity_pairs import parity_questions
-from packrank_build.tensorrt.gate import THRESHOLDS, compared
+from packrank_build.tensorrt.parity import THRESHOLDS, compared
 from tests.checks.gpu_torch.study import Row, Study, Table
 
 

@@ -23,7 +23,8 @@ from packrank_backend.prompt import PROMPT
 from packrank_build.batching.compile import CompileError, compile_batching_strategy
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_client import AsyncRerankClient, RerankError
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.checks.gpu_torch.in_process import packed_logits
 from tests.checks.gpu_torch.study import Row, Study, Table
 from tests.checks.gpu_torch.workloads import Workload
