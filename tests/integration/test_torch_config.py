@@ -17,6 +17,7 @@ import pytest
 from tritonclient import grpc
 
 from packrank_server import tritonserver
+from packrank_server.installation import find_installation
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer
 from tests.integration.test_merging import ask_at_once, counts
@@ -38,7 +39,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def torch_server(repository: Path, log: Path) -> Iterator[TritonServer]:
     with pytest.MonkeyPatch.context() as patch:
-        installation = tritonserver.find_installation()
+        installation = find_installation()
         path = f"{WITH_TORCH[0] / 'bin'}:{installation.environment.get('PATH', '')}"
         with_torch = replace(installation, environment=installation.environment | {"PATH": path})
         patch.setattr(tritonserver, "find_installation", lambda: with_torch)
