@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from packrank_build.precision.fidelity import Estimate, Fidelity, fidelity
+
+FALLING = np.arange(10, 0, -1).astype(np.float32)
+
+
+def test_the_same_order_loses_nothing() -> None:
+    found = fidelity([FALLING] * 4, [FALLING * 2] * 4, [0, 3, 5, 9])
+    assert found == Fidelity(Estimate(1, 1, 1), Estimate(0, 0, 0))
+    assert found.passes
+
+
+def test_the_answer_pushed_from_first_to_second_place_costs_what_ndcg_says() -> None:
+    swapped = FALLING.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    found = fidelity([FALLING], [swapped], [0])
+    assert found.ndcg_loss.mean == pytest.approx(1 - 1 / np.log2(3))
+    assert found.tau.mean == pytest.approx(1 - 2 / 45)
+    assert not found.passes
+
+
+def test_an_answer_beyond_the_tenth_place_counts_nothing() -> None:
+    long = np.arange(12, 0, -1).astype(np.float32)
+    assert fidelity([long], [-long], [11]).ndcg_loss.mean == pytest.approx(-1)
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_questions() -> None:
+    swapped = FALLING.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    few = fidelity([FALLING] * 4, [FALLING, FALLING, FALLING, swapped], [0] * 4).tau
+    many = fidelity([FALLING] * 400, [FALLING, FALLING, FALLING, swapped] * 100, [0] * 400).tau
+    assert few.low <= few.mean <= few.high
+    assert few.mean == pytest.approx(many.mean)
+    assert many.high - many.low < few.high - few.low
+
+
+@pytest.mark.parametrize(
+    ("tau", "loss", "passes"),
+    [(0.985, 0.005, True), (0.984, 0, False), (1, 0.006, False), (0.99, -0.02, True)],
+)
+def test_both_bounds_of_the_gate_count(tau: float, loss: float, passes: bool) -> None:
+    assert Fidelity(Estimate(tau, tau, tau), Estimate(loss, loss, loss)).passes is passes
