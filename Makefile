@@ -14,7 +14,7 @@ CONFIG ?= cpu
 PRECISION ?= fp32
 VERSION ?= 1
 MAX_PAIR_TOKENS ?= 2048
-# of `make engine` and `make engine-check`: their own default unless the user names a precision
+# of `make engine` and `make check-engine`: their own default unless the user names a precision
 ENGINE_PRECISION = $(if $(filter file,$(origin PRECISION)),,--precision $(PRECISION))
 # of `make test`
 export NVIDIA_MODEL
@@ -50,7 +50,7 @@ SOURCES := build/packrank_build python_backend/packrank_backend python_backend/p
 
 .DELETE_ON_ERROR:
 .PHONY: help run serve test check model batching goldens check-goldens check-full-size perf perf-gateway lock clean
-.PHONY: setup setup-gateway setup-bench setup-test check-clients engine engine-check gpu-check precision bench-precisions evaluate
+.PHONY: setup setup-gateway setup-bench setup-test check-clients engine check-engine gpu-check precision bench-precisions evaluate
 .PHONY: demo-ranker bench-overhead bench-load bench-scaling bench-memory bench-settings
 .PHONY: demo-checkpoint bench-peers bench-check
 
@@ -193,8 +193,8 @@ check-full-size: setup-test ## build, gate and serve random weights of Llama-3.2
 engine: setup ## build a TensorRT plan on this machine's GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16|fp8] [MODEL=...]
 	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
 
-engine-check: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
-	@$(PY) -m packrank_build.tensorrt.check_engine $(ENGINE_PRECISION)
+check-engine: setup-test ## build every target's engine without a GPU (TensorRT-RTX), check it, report its memory [PRECISION=fp16|bf16|fp8]
+	@$(PY) -m tests.checks.engine $(ENGINE_PRECISION)
 
 precision: setup-test $(FAQ_SETS) $(LONG_SET) ## what fp16, bf16 and fp8 do to a checkpoint's scores, simulated on a CPU [MODEL=.cache/demo-ranker] [QUESTIONS=25]
 	@$(PY) -m benchmarks.precision "$(if $(MODEL),$(MODEL),.cache/demo-ranker)" $(SETS) $(if $(QUESTIONS),--questions $(QUESTIONS))

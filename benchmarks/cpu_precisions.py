@@ -28,16 +28,15 @@ from packrank_backend.build_record import read_build_record
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
-from packrank_build.graph.packed_graph import Precision
 from packrank_build.graph.parity import ParityError
-from packrank_build.make_model import make_model
+from packrank_build.make_model import ModelPrecision, make_model
 from packrank_build.progress import Progress
 from packrank_client.evaluation.errors import EvaluationError
 from packrank_client.evaluation.measures import estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+PRECISIONS: tuple[ModelPrecision, ...] = ("fp32", "int8")
 # The fidelity gate: what a precision must surely keep of fp32's ranking to become the default.
 LEAST_KENDALL_TAU = 0.98
 LARGEST_NDCG_LOSS = 0.005
@@ -91,10 +90,10 @@ def verdict(row: dict[str, Any]) -> str:
     return "passes" if within("tau from", "change from") else "passes by its means, but may be outside"
 
 
-def measure(rankers: dict[Precision, CpuRanker], judged: Judged) -> list[dict[str, Any]]:
+def measure(rankers: dict[ModelPrecision, CpuRanker], judged: Judged) -> list[dict[str, Any]]:
     """One row for each precision: the fastest of several alternating rounds, and fidelity against the first."""
-    seconds: dict[Precision, float] = dict.fromkeys(rankers, float("inf"))
-    logits: dict[Precision, Logits] = {}
+    seconds: dict[ModelPrecision, float] = dict.fromkeys(rankers, float("inf"))
+    logits: dict[ModelPrecision, Logits] = {}
     for ranker in rankers.values():
         ranker.logits(judged.requests[:1])
     for _ in range(ROUNDS):
@@ -137,7 +136,7 @@ def main() -> int:
     parser.add_argument("--max-pair-tokens", type=int, default=512)
     options = parser.parse_args()
     progress = Progress()
-    rankers: dict[Precision, CpuRanker] = {}
+    rankers: dict[ModelPrecision, CpuRanker] = {}
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as work:

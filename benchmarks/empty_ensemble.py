@@ -19,7 +19,7 @@ _MODEL = f'''\
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from packrank_backend.triton_tensors import array_from_tensor, tensor_from_array
+from packrank_backend.triton.tensors import array_from_tensor, tensor_from_array
 
 
 class TritonPythonModel:

@@ -26,12 +26,12 @@ from benchmarks.machine import machine
 from benchmarks.report import write_markdown
 from packrank_backend.build_record import read_build_record
 from packrank_build.batching.compile import compile_batching_strategy
-from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
 from packrank_client import AsyncRerankClient
 from packrank_server.stub_processes import stub_processes
 from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.llama3_tokenizer import write_llama3_tokenizer
+from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import ROOT, empty_repository
 from tests.support.running_gateway import RunningGateway, running_gateway
 

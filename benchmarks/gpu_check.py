@@ -36,7 +36,8 @@ from packrank_backend.packing import pack
 from packrank_backend.pairs import Question
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.graph.packed_graph import Precision, packed_graph
+from packrank_build.graph.ops import Precision
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.make_engine import published_checkpoint, tensorrt_module
 from packrank_build.progress import Progress
 from packrank_build.tensorrt.log import BuildMessages, EngineError
@@ -51,7 +52,7 @@ from packrank_server.tritonserver import ServerStartError, TritonServer, free_po
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COLUMNS = ("concurrency", "pairs/s", "tokens/s", "of ceiling %", "p50 ms", "p95 ms", "p99 ms", "ranker requests/run")
-CPU_RUN_FRAMES = 1024  # as in the config cpu
+CPU_RUN_TOKENS = 1024  # as in the config cpu
 
 Measured = dict[str, list[dict[str, float]]]
 Compared = dict[str, list[dict[str, float | str]]]
@@ -105,7 +106,7 @@ def measure(
 def cpu_peers(checkpoint: Checkpoint, repository: Path, record: BuildRecord, work: Path) -> Peers:
     """ONNX Runtime in place of the engines, fp32."""
     ranker = published_ranker(
-        repository / "ranker" / "1", threads=0, max_run_tokens=CPU_RUN_FRAMES, max_attention_bytes=1 << 29
+        repository / "ranker" / "1", threads=0, max_run_tokens=CPU_RUN_TOKENS, max_attention_bytes=1 << 29
     )
     graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", record.max_pair_tokens, padded=True)
     ir.save(graph, work / "padded.onnx", external_data="padded.onnx.data")
@@ -113,7 +114,7 @@ def cpu_peers(checkpoint: Checkpoint, repository: Path, record: BuildRecord, wor
     return Peers(
         packed=lambda requests: np.concatenate(ranker.logits([pack(pairs) for pairs in requests])),
         padded=lambda pairs: session.run(["logits"], padded_inputs(pairs))[0],
-        frames=CPU_RUN_FRAMES,
+        max_padded_tokens=CPU_RUN_TOKENS,
     )
 
 
@@ -131,16 +132,16 @@ def gpu_peers(target: Target, checkpoint: Checkpoint, repository: Path, record: 
         padded=True,
     )
     ir.save(graph, work / "padded.onnx", external_data="padded.onnx.data")
-    frames = max(target.batch.tokens, record.max_pair_tokens)
+    max_padded_tokens = max(target.batch.tokens, record.max_pair_tokens)
     progress = Progress()
     engine = padded_engine(
-        trt, work / "padded.onnx", frames, BuildMessages(progress.step), sm=None, progress=progress.detail
+        trt, work / "padded.onnx", max_padded_tokens, BuildMessages(progress.step), sm=None, progress=progress.detail
     )
-    packed, padded = EngineRanker(trt, plan.read_bytes(), target), PaddedRanker(trt, bytes(engine), frames)
+    packed, padded = EngineRanker(trt, plan.read_bytes(), target), PaddedRanker(trt, bytes(engine), max_padded_tokens)
     return Peers(
         packed=lambda requests: np.concatenate(packed.logits([pack(pairs) for pairs in requests])),
         padded=padded.logits,
-        frames=frames,
+        max_padded_tokens=max_padded_tokens,
     )
 
 

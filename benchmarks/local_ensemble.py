@@ -61,7 +61,7 @@ def published_tokenizer(repository: Path) -> Tokenizer:
 def packed(tokenizer: Tokenizer, questions: Sequence[Question], max_pair_tokens: int) -> list[PackedPairs]:
     """Each question as the tensors that the tokenizer sends to the ranker, over-long pairs cut."""
     most = 512 * max_pair_tokens
-    limits = PairLimits(max_pair_tokens, max_passages=512, max_request_tokens=most, max_request_frames=most)
+    limits = PairLimits(max_pair_tokens, max_passages=512, max_request_tokens=most, max_request_padded_tokens=most)
     requests = []
     for question in questions:
         (encoded,) = encode_questions(tokenizer, [Question(question.query, question.passages, Truncate.END)], limits)
@@ -81,7 +81,7 @@ def merged(requests: Sequence[PackedPairs], parameters: dict[str, int]) -> list[
             len(joined) == 1
             or sum(part.input_ids.size for part in joined) > parameters["max_batch_tokens"]
             or pairs > parameters["max_batch_pairs"]
-            or pairs * max(int(part.seq_lens.max()) for part in joined) > parameters["max_batch_frames"]
+            or pairs * max(int(part.seq_lens.max()) for part in joined) > parameters["max_batch_padded_tokens"]
         ):
             batches.append([request])
         else:

@@ -33,11 +33,11 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Peers:
-    """What scores on this machine: requests (lists of pairs), and one padded batch. `frames` bounds a padded batch."""
+    """What scores on this machine: requests (lists of pairs), and one padded batch of at most `max_padded_tokens`."""
 
     packed: Callable[[list[Pairs]], Logits]
     padded: Callable[[Pairs], Logits]
-    frames: int
+    max_padded_tokens: int
 
 
 class PeerError(Exception):
@@ -59,21 +59,23 @@ def tokenized(
     return requests
 
 
-def by_request(requests: Sequence[Pairs], frames: int) -> list[list[int]]:
+def by_request(requests: Sequence[Pairs], max_padded_tokens: int) -> list[list[int]]:
     """Batches of indexes into all pairs: each request one, or several where it is too large."""
     batches = []
     start = 0
     for pairs in requests:
-        cut = padded_batches([len(pair) for pair in pairs], frames)
+        cut = padded_batches([len(pair) for pair in pairs], max_padded_tokens)
         batches += [[start + index for index in batch] for batch in cut]
         start += len(pairs)
     return batches
 
 
-def by_length(pairs: Pairs, frames: int) -> list[list[int]]:
+def by_length(pairs: Pairs, max_padded_tokens: int) -> list[list[int]]:
     """Batches of indexes into all pairs, shortest pairs first."""
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]))
-    return [[order[place] for place in batch] for batch in padded_batches([len(pairs[i]) for i in order], frames)]
+    return [
+        [order[place] for place in batch] for batch in padded_batches([len(pairs[i]) for i in order], max_padded_tokens)
+    ]
 
 
 def compare(requests: list[Pairs], peers: Peers, huggingface: Path | None) -> list[dict[str, float | str]]:
@@ -93,19 +95,19 @@ def compare(requests: list[Pairs], peers: Peers, huggingface: Path | None) -> li
         return logits
 
     for name, batches in (
-        ("padded, a batch a request", by_request(requests, peers.frames)),
-        ("padded, sorted by length", by_length(pairs, peers.frames)),
+        ("padded, a batch a request", by_request(requests, peers.max_padded_tokens)),
+        ("padded, sorted by length", by_length(pairs, peers.max_padded_tokens)),
     ):
         seconds, logits = timed(lambda batches=batches: padded(batches))  # type: ignore[misc]
         difference = float(np.abs(logits - expected).max())
-        rows.append(_row(name, seconds, tokens, _frames(pairs, batches), len(pairs), difference))
+        rows.append(_row(name, seconds, tokens, _padded_tokens(pairs, batches), len(pairs), difference))
     if huggingface is not None:
-        batches = by_length(pairs, peers.frames)
+        batches = by_length(pairs, peers.max_padded_tokens)
         seconds, logits = huggingface_scores(huggingface, [[pairs[index] for index in batch] for batch in batches])
         order = [index for batch in batches for index in batch]
         difference = float(np.abs(logits - expected[order]).max())
         name = "Hugging Face, sorted by length"
-        rows.append(_row(name, seconds, tokens, _frames(pairs, batches), len(pairs), difference))
+        rows.append(_row(name, seconds, tokens, _padded_tokens(pairs, batches), len(pairs), difference))
     return [row | {"packed is faster by": float(row["seconds"]) / float(rows[0]["seconds"])} for row in rows]
 
 
@@ -131,7 +133,7 @@ def huggingface_scores(checkpoint: Path, batches: list[Pairs]) -> tuple[float, L
     return float(np.median(answer["seconds"])), np.array(answer["logits"], np.float32)
 
 
-def _frames(pairs: Pairs, batches: list[list[int]]) -> int:
+def _padded_tokens(pairs: Pairs, batches: list[list[int]]) -> int:
     return sum(len(batch) * max(len(pairs[index]) for index in batch) for batch in batches)
 
 

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.machine import machine
 from packrank_backend.microbatches import length_sorted_runs
-from packrank_backend.packing import PackedPairs, pack
+from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
@@ -121,7 +121,7 @@ def scored(graph: Path, requests: Sequence[PackedPairs], progress: Progress) -> 
         logits = np.empty(len(pairs), np.float32)
         for run in length_sorted_runs(request.seq_lens, 1024, 1 << 24):
             part = pack([pairs[index].tolist() for index in run])
-            (logits[run],) = session.run(["logits"], _inputs(part))
+            (logits[run],) = session.run(["logits"], run_inputs([part]))
         answers.append(logits)
     return answers
 
@@ -130,11 +130,6 @@ def _session(graph: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _inputs(request: PackedPairs) -> dict[str, NDArray[np.int32]]:
-    inputs = {"input_ids": request.input_ids, "seq_lens": request.seq_lens, "max_len": request.longest}
-    return inputs | {"longest": np.zeros(1, np.int32)}
 
 
 def fidelity(
@@ -215,7 +210,7 @@ def scored_with_largest(
         names.append(largest.name)
     ir.save(graph, path, external_data=f"{path.name}.data")
     session = _session(path)
-    found = [session.run(["logits", *names], _inputs(request)) for request in requests]
+    found = [session.run(["logits", *names], run_inputs([request])) for request in requests]
     logits, residual, rounded = zip(*found, strict=True)
     return list(logits), float(np.max(residual)), float(np.max(rounded))
 

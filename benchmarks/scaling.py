@@ -45,8 +45,8 @@ from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory
-from packrank_build.graph.packed_graph import Precision
-from packrank_build.make_model import export_graph
+from packrank_build.graph.export import export_graph
+from packrank_build.graph.ops import Precision
 from packrank_build.progress import Progress
 from packrank_client import RerankClient
 from packrank_server.tritonserver import ServerStartError, TritonServer
@@ -127,17 +127,18 @@ def waste_rows(parameters: dict[str, int], heads: int) -> list[Row]:
     """Tokens computed for each token needed.
 
     Padded: batches of PADDED_BATCH pairs in order of arrival, or sorted by length, each as long as its longest. Packed:
-    none outside attention; within it, the frames (pairs x longest) of the ranker's own runs.
+    none outside attention; within it, the padded tokens (pairs x longest) of the ranker's own runs.
     """
     rows: list[Row] = []
     for name, mix in MIXES.items():
         lengths = mix(WASTE_PAIRS, 0)
-        cells = parameters["max_attention_bytes"] // (4 * heads)
-        frames = sum(
+        weights = parameters["max_attention_bytes"] // (4 * heads)
+        in_attention = sum(
             len(run) * int(lengths[run].max())
             for start in range(0, len(lengths), 100)  # as if in requests of 100 passages
             for run in (
-                part + start for part in length_sorted_runs(lengths[start:][:100], parameters["max_run_tokens"], cells)
+                part + start
+                for part in length_sorted_runs(lengths[start:][:100], parameters["max_run_tokens"], weights)
             )
         )
         needed = int(lengths.sum())
@@ -147,7 +148,7 @@ def waste_rows(parameters: dict[str, int], heads: int) -> list[Row]:
                 "padded": round(padded_tokens(lengths) / needed, 2),
                 "padded, sorted": round(padded_tokens(np.sort(lengths)) / needed, 2),
                 "packed": 1.0,
-                "packed, within attention": round(frames / needed, 2),
+                "packed, within attention": round(in_attention / needed, 2),
             }
         )
     return rows

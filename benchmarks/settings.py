@@ -1,6 +1,6 @@
 """`make bench-settings`: the CPU ranker's settings, each tried around the committed ones (configs/cpu.pbtxt).
 
-- in process: threads and frames of one run, on the log-normal mix;
+- in process: threads and padded tokens of one run, on the log-normal mix;
 - served: limits of a merged batch and the number of instances, 16 mixed requests at a time over gRPC.
 
 Leaves benchmarks/results/settings.md, settings_process.csv and settings_served.csv. Takes about 6 minutes.

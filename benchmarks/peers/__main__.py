@@ -46,8 +46,9 @@ from packrank_build.batching.compile import compile_batching_strategy
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint, architecture_from_config
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.graph.export import export_graph
 from packrank_build.graph.parity import ParityError
-from packrank_build.make_model import export_graph, make_model
+from packrank_build.make_model import make_model
 from packrank_build.progress import Progress
 from packrank_build.quantize.int8 import calibration_pairs
 from packrank_client import RerankError

@@ -1,7 +1,7 @@
 """`make engine`: the published model's checkpoint -> a TensorRT plan for this machine's GPU, gated and published.
 
-Runs where it will be served: on the GPU, with the TensorRT of the server's image. No GPU has run this file yet; what
-surrounds the GPU is tested (tests/build/test_make_engine.py), the build itself by `make engine-check`.
+It runs where the engine will be served: on the GPU, with the TensorRT of the server's image. No GPU has run this file
+yet. tests/build/test_make_engine.py tests everything around the GPU, `make check-engine` the build itself.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_re
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory
+from packrank_build.graph.export import export_graph, save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, parity_requests
 from packrank_build.graph.parity_pairs import parity_questions
-from packrank_build.make_model import build_id, export_graph
+from packrank_build.make_model import build_id
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
@@ -41,16 +42,16 @@ from packrank_server.gpu import Gpu, installed_gpus
 from packrank_server.tensorrt_version import server_tensorrt_version
 from packrank_server.tritonserver import ServerStartError, find_installation
 
-CALIBRATION_TOKENS = 2048  # the longest pair of the calibration: attention in fp32 on a CPU grows with its square
+CALIBRATION_TOKENS = 2048  # longest pair of the calibration: attention on a CPU takes time that grows with its square
 TIMING_CACHES = Path(".cache/timing")
 
 
 def require_gpu(target: Target, gpus: Sequence[Gpu]) -> Gpu:
-    """The GPU that the engine is built on. Raises EngineError when there is none of the target's compute capability."""
+    """Choose the GPU to build on. Raises EngineError when none has the target's compute capability."""
     if not gpus:
         raise EngineError(
-            "no GPU here: an engine is built on the GPU that serves it (in a container: --gpus all). "
-            "`make engine-check` checks the build without one."
+            "no GPU here: build an engine on the GPU that will serve it (in a container: --gpus all). "
+            "`make check-engine` checks the build without one."
         )
     for gpu in gpus:
         if gpu.compute_capability == target.compute_capability:
@@ -64,11 +65,11 @@ def require_gpu(target: Target, gpus: Sequence[Gpu]) -> Gpu:
 
 
 def require_same_tensorrt(builder_version: str | None, server_version: str | None) -> str:
-    """The one version of TensorRT that builds and serves. Raises EngineError when there is none, or not one."""
+    """Return the one version of TensorRT that builds and serves. Raises EngineError if it is missing or they differ."""
     if server_version is None:
         raise EngineError(
-            "the tritonserver here has no TensorRT backend, so nothing here can serve the engine: build it in "
-            "NVIDIA's tritonserver image (docs/gpu.md)."
+            "the tritonserver here has no TensorRT backend, so it could not serve the engine: build it in NVIDIA's "
+            "tritonserver image (docs/gpu.md)."
         )
     remedy = f"Run `.venv/bin/pip install tensorrt-cu{_cuda_of(server_version)}=={server_version} cuda-bindings`."
     if builder_version is None:
@@ -81,7 +82,7 @@ def require_same_tensorrt(builder_version: str | None, server_version: str | Non
 
 
 def _cuda_of(tensorrt: str) -> int:
-    """CUDA release of the wheels: Triton's images with TensorRT 10.13 and newer are on CUDA 13."""
+    """Return the CUDA release of the wheels: Triton's images with TensorRT 10.13 and newer use CUDA 13."""
     major, minor = map(int, tensorrt.split(".")[:2])
     return 13 if (major, minor) >= (10, 13) else 12
 
@@ -111,9 +112,9 @@ def make_engine(
 ) -> EngineRecord:
     """Build an engine of the published model and publish it beside the model if, and only if, it passes the gate.
 
-    `model` is the checkpoint's directory or hub id, by default what the published model was built from. `build` makes a
-    plan of the ONNX file of a checkpoint, `ranker` runs a plan on the GPU. Raises StaleBuild, UnsupportedCheckpoint,
-    EngineError or ParityError; the repository is then as it was.
+    `model` is the checkpoint's directory or hub id, by default the one that the published model was built from. `build`
+    turns the ONNX file of a checkpoint into a plan, `ranker` runs a plan on the GPU. Raises StaleBuild,
+    UnsupportedCheckpoint, EngineError or ParityError; the repository is then as it was.
     """
     progress = progress or Progress()
     if precision not in target.precisions:
@@ -121,7 +122,8 @@ def make_engine(
     record = read_build_record(repository / "ranker" / version)
     if record.max_pair_tokens > REQUEST.max_pair_tokens:
         raise EngineError(
-            f"the model serves pairs of {record.max_pair_tokens} tokens, engines {REQUEST.max_pair_tokens}."
+            f"the model serves pairs of {record.max_pair_tokens} tokens, engines at most {REQUEST.max_pair_tokens}. "
+            "Run `make model` with a smaller MAX_PAIR_TOKENS."
         )
     checkpoint = published_checkpoint(record, model)
     progress.step(f"reading {checkpoint.directory}")
@@ -152,7 +154,7 @@ def make_engine(
         staged.write_bytes(plan)
         engine_record.write(staged)
         published = repository / "ranker" / version / target.plan_file
-        # Without a record a plan does not count, so a machine that stops in between leaves no mixture.
+        # A plan without a record is ignored, so a machine that stops in between leaves no mixture.
         record_file(published).unlink(missing_ok=True)
         staged.replace(published)
         record_file(staged).replace(record_file(published))
@@ -168,7 +170,7 @@ def write_graph(
     onnx: Path,
     progress: Progress,
 ) -> None:
-    """Write TensorRT's form of the graph; for fp8, calibrate it first, on the parity questions with the real prompt."""
+    """Write TensorRT's form of the graph. For fp8, calibrate it first: on the parity questions with the real prompt."""
     if precision != "fp8":
         progress.step(f"writing the packed graph in {precision}, TensorRT's form")
         export_graph(checkpoint, precision, max_pair_tokens, onnx, progress, attention="row_mask")
@@ -177,23 +179,23 @@ def write_graph(
     requests = parity_requests(tokenizer, parity_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
     measured = onnx.with_name("calibration.onnx")
     graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
-    ir.save(with_activation_sizes(graph), measured, external_data=f"{measured.name}.data")
+    save_graph(with_activation_sizes(graph), measured, progress)
     sizes = activation_sizes(measured, requests)
     for file in (measured, measured.with_name(f"{measured.name}.data")):
         file.unlink()
     progress.step("writing the packed graph in fp8, TensorRT's form")
     graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp16", max_pair_tokens, attention="row_mask")
-    ir.save(fp8_graph(graph, sizes, ir.DataType.FLOAT16), onnx, external_data=f"{onnx.name}.data")
+    save_graph(fp8_graph(graph, sizes, ir.DataType.FLOAT16), onnx, progress)
 
 
 def published_checkpoint(record: BuildRecord, model: str | None = None) -> Checkpoint:
-    """What a published model was built from, or `model` in its place. Raises UnsupportedCheckpoint."""
+    """Open the checkpoint that a published model was built from, or `model` instead. Raises UnsupportedCheckpoint."""
     directory, _ = checkpoint_directory(model or record.source, None if model else _commit(record))
     return Checkpoint(directory)
 
 
 def _commit(record: BuildRecord) -> str | None:
-    """The hub's commit of a published model; None for a directory, whose revision is its SHA-256."""
+    """Return the hub's commit of a published model; None for a directory, whose revision is its SHA-256."""
     return record.revision if len(record.revision) == 40 else None
 
 
@@ -203,8 +205,8 @@ def _sha256(path: Path) -> str:
 
 
 def tensorrt_module() -> Any:
-    """TensorRT's Python module, or None where none is installed."""
-    # the second is what `tensorrt` wraps: installed alone, it uses the libraries of the image
+    """Import TensorRT's Python module; None where none is installed."""
+    # `tensorrt` wraps the second one, which uses the libraries of the image when installed alone
     for name in ("tensorrt", "tensorrt_bindings"):
         with contextlib.suppress(ImportError):
             return importlib.import_module(name)
@@ -216,14 +218,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make engine", description=__doc__)
     parser.add_argument("--target", choices=TARGETS, required=True)
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp8"), default="fp16")
-    parser.add_argument("--model", help="checkpoint directory or hub id; by default what the published model came from")
+    parser.add_argument("--model", help="checkpoint directory or hub id; default: the published model's")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()
     target, progress = TARGETS[options.target], Progress()
     try:
         gpus = installed_gpus()
         gpu = require_gpu(target, gpus)
-        # CUDA, once loaded, builds on its first device; the driver lists the GPUs by their places on the bus
+        # CUDA, once loaded, builds on its first device. The driver lists GPUs in the order of the bus.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpus.index(gpu)))
         trt = tensorrt_module()

@@ -8,28 +8,33 @@ import importlib.metadata
 import json
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import onnx_ir as ir
+from tokenizers import Tokenizer
 
-from packrank_backend.build_record import BuildRecord
+from packrank_backend.build_record import FORMAT, BuildRecord
 from packrank_backend.prompt import PROMPT
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
-from packrank_build.graph.packed_graph import OPSET, AttentionForm, Precision, packed_graph
+from packrank_build.graph.attention import OPSETS
+from packrank_build.graph.export import export_graph, save_graph
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, ParityReport, check_parity
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.publish import publish, staging_directory
-from packrank_build.quantize.gptq import Int8Weight
-from packrank_build.quantize.int8 import calibration_pairs, int8_weights
+from packrank_build.quantize.hadamard import RotatedWeights
+from packrank_build.quantize.int8 import calibration_pairs, int8_graph, int8_weights
 from packrank_build.side_by_side import ensemble_name, write_version
 
 MODEL_LIMIT_TOKENS = 8192  # model card: "up to 8192 tokens"
+
+ModelPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 def make_model(
@@ -37,17 +42,16 @@ def make_model(
     repository: Path,
     *,
     revision: str | None = None,
-    precision: Precision = "fp32",
+    precision: ModelPrecision = "fp32",
     max_pair_tokens: int = 2048,
     version: int = 1,
     progress: Progress | None = None,
 ) -> ParityReport:
     """Build a model and publish it into `repository` if, and only if, it passes the parity gate.
 
-    `model` is a checkpoint directory or a hub id. `max_pair_tokens` is the longest pair that can be served (at most
-    8192 and at most the checkpoint's own limit). `version` is Triton's: any but 1 is served beside it, as the ensemble
-    `reranker_v<version>`. Raises UnsupportedCheckpoint or ParityError; the repository is
-    then as it was.
+    `model` is a checkpoint directory or a hub id. `max_pair_tokens` is the longest pair that can be served: at most
+    8192, and at most the checkpoint's own limit. `version` is Triton's. Versions other than 1 are served beside it, as
+    the ensemble `reranker_v<version>`. Raises UnsupportedCheckpoint or ParityError; the repository is then as it was.
     """
     progress = progress or Progress()
     directory, commit = checkpoint_directory(model, revision)
@@ -60,14 +64,9 @@ def make_model(
     digest = checkpoint.sha256(progress.detail)
     with staging_directory(repository) as staging:
         _require_disk(staging, checkpoint, precision)
-        int8 = None
-        if precision == "int8":
-            pairs = calibration_pairs(tokenizer, max_pair_tokens)
-            progress.step(f"rounding the projections to int8, calibrated on {sum(map(len, pairs))} tokens")
-            int8 = int8_weights(checkpoint, pairs, progress.detail)
-        progress.step(f"writing the packed graph in {precision}")
-        export_graph(checkpoint, precision, max_pair_tokens, staging / "model.onnx", progress, int8=int8)
-        del int8
+        save_graph(
+            _graph(checkpoint, tokenizer, precision, max_pair_tokens, progress), staging / "model.onnx", progress
+        )
         progress.step(f"exported; peak memory so far {peak_memory_gb():.2f} GB")
         tokenizer.save(str(staging / "tokenizer.json"), pretty=False)
         record = BuildRecord(
@@ -76,7 +75,7 @@ def make_model(
             revision=commit or digest,
             architecture=asdict(checkpoint.architecture),
             precision=precision,
-            opset=OPSET,
+            opset=OPSETS["lengths"],
             prompt=PROMPT,
             max_pair_tokens=max_pair_tokens,
             notice=json.loads((directory / "config.json").read_text(encoding="utf-8")).get("packrank_notice", ""),
@@ -102,47 +101,35 @@ def make_model(
 
 
 def build_id(checkpoint_sha256: str, precision: str, max_pair_tokens: int) -> str:
-    """Names a build by what it was made from."""
-    return hashlib.sha256(f"{checkpoint_sha256} {precision} {max_pair_tokens}".encode()).hexdigest()[:16]
+    """Name a build by what it was made from."""
+    return hashlib.sha256(f"{FORMAT} {checkpoint_sha256} {precision} {max_pair_tokens}".encode()).hexdigest()[:16]
 
 
-def export_graph(
-    checkpoint: Checkpoint,
-    precision: Precision,
-    max_pair_tokens: int,
-    path: Path,
-    progress: Progress,
-    *,
-    emulate: bool = False,
-    attention: AttentionForm = "lengths",
-    int8: Mapping[str, Int8Weight] | None = None,
-) -> None:
-    """Write the graph to `path` and its weights to `<path>.data`, one weight in memory at a time."""
-    graph = packed_graph(
-        checkpoint.architecture,
-        checkpoint.weight,
-        precision,
-        max_pair_tokens,
-        emulate=emulate,
-        attention=attention,
-        int8=int8,
-    )
-
-    def announce(tensor: ir.TensorProtocol, place: ir.external_data.CallbackInfo) -> None:
-        progress.detail(f"weight {place.index + 1} of {place.total}: {tensor.name}")
-
-    # aligned to pages, so that the weights can be mapped into memory
-    ir.save(graph, path, external_data=f"{path.name}.data", alignment=4096, callback=announce)
+def _graph(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, precision: ModelPrecision, max_pair_tokens: int, progress: Progress
+) -> ir.Model:
+    """Write the packed graph, and for int8 quantise it."""
+    architecture = checkpoint.architecture
+    if precision != "int8":
+        progress.step(f"writing the packed graph in {precision}")
+        return packed_graph(architecture, checkpoint.weight, precision, max_pair_tokens)
+    pairs = calibration_pairs(tokenizer, max_pair_tokens)
+    progress.step(f"rounding the projections to int8, calibrated on {sum(map(len, pairs))} tokens")
+    weights = int8_weights(checkpoint, pairs, progress.detail)
+    progress.step("writing the packed graph in int8")
+    rotated = RotatedWeights(architecture, checkpoint.weight)
+    return int8_graph(packed_graph(architecture, rotated.weight, "fp32", max_pair_tokens), weights)
 
 
-def _require_disk(staging: Path, checkpoint: Checkpoint, precision: Precision) -> None:
+def _require_disk(staging: Path, checkpoint: Checkpoint, precision: ModelPrecision) -> None:
     elements = sum(_product(shape) for shape in checkpoint.architecture.weight_shapes().values())
     copies = 2 if precision == "bf16" else 1
     needed = elements * (4 if precision == "fp32" else 2) * copies + (100 << 20)
     free = shutil.disk_usage(staging).free
     if free < needed:
         raise UnsupportedCheckpoint(
-            f"the build needs {needed / 1e9:.1f} GB in {staging.parent}, but {free / 1e9:.1f} GB are free: make room."
+            f"the build needs {needed / 1e9:.1f} GB in {staging.parent}, but only {free / 1e9:.1f} GB are free. "
+            "Free some space."
         )
 
 
@@ -167,7 +154,7 @@ def main() -> int:
         type=int,
         choices=range(1, 10),
         default=1,
-        help="Triton's; 2 to 9 are served beside 1, as reranker_v2",
+        help="Triton's model version; 2 to 9 are served beside 1, as reranker_v2",
     )
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The most memory that a process has held."""
+"""Peak memory of a process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def peak_memory_gb(process: int | str = "self") -> float:
-    """Peak resident size of a process id, in GB (10^9 bytes).
+    """Read the peak resident size of a process id, in GB (10^9 bytes).
 
-    Read from VmHWM (proc_pid_status(5)) and not from getrusage, whose ru_maxrss a process inherits from its parent.
+    It comes from VmHWM (proc_pid_status(5)), because a process inherits getrusage's ru_maxrss from its parent.
     """
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     (peak_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)

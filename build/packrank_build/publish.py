@@ -1,4 +1,4 @@
-"""A built and gated model -> the model repository, all of it or nothing."""
+"""A built and gated model -> the model repository, all or nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packrank_backend.build_record import RECORD_FILE
 
-# What each model's version directory receives. The record comes last: it is what makes the rest count.
+# What each model's version directory receives. The record comes last: without it the other files are ignored.
 PUBLISHED = {
     "tokenizer": ("tokenizer.json", RECORD_FILE),
     "ranker": ("model.onnx.data", "model.onnx", "parity.json", RECORD_FILE),
@@ -19,7 +19,7 @@ PUBLISHED = {
 
 @contextlib.contextmanager
 def staging_directory(repository: Path) -> Iterator[Path]:
-    """A directory on the repository's own file system, so that publishing is renaming; removed at the end."""
+    """Make a directory on the repository's own file system, so that publishing is renaming; removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix=".staging-", dir=repository))
     try:
         yield directory
@@ -30,8 +30,8 @@ def staging_directory(repository: Path) -> Iterator[Path]:
 def publish(staging: Path, repository: Path, version: str = "1") -> None:
     """Move the staged files into the version directories.
 
-    Each file is replaced by one rename, so a running server keeps what it has mapped. Should the machine stop
-    between two renames, the two records name different builds and the server refuses to start on the mixture.
+    One rename replaces each file, so a running server keeps what it has mapped. If the machine stops between two
+    renames, the two records name different builds and the server refuses to start on the mixture.
     """
     for model, names in PUBLISHED.items():
         target = repository / model / version

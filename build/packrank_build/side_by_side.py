@@ -1,6 +1,6 @@
-"""A second version of the model in one repository: Triton's versions of tokenizer and ranker, and an ensemble of them.
+"""Several versions of the model in one repository: Triton's versions of tokenizer and ranker, and an ensemble for each.
 
-`reranker` asks version 1 of both; `reranker_v<N>` asks version N. One server answers for both.
+`reranker` asks version 1 of both; `reranker_v<N>` asks version N. One server answers for all.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from packrank_server.unmerged_config import LIBRARY_FILE
 
-# Of version 1, by links, so that a later version of the code serves both.
+# Links to version 1's files, so that an update of the code reaches every version.
 _SHARED = {"tokenizer": ("model.py",), "ranker": ("model.py", LIBRARY_FILE)}
 
 
 def ensemble_name(version: int) -> str:
-    """The ensemble that a client asks for."""
+    """Name the ensemble that a client asks for."""
     return "reranker" if version == 1 else f"reranker_v{version}"
 
 

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 RECORD_FILE = "build.json"
-# Raised whenever files that an older build published can no longer be served.
-FORMAT = 2
+# Raise it whenever files that an older version published can no longer be served, for example after an input of the
+# graph was renamed. It is part of every build id, so engines of older versions become stale too.
+FORMAT = 3
 
 
 class StaleBuild(Exception):
-    """The published files cannot be served; the message says why and how to mend it."""
+    """The published files cannot be served; the message says why and what to run."""
 
 
 @dataclass(frozen=True)
 class BuildRecord:
     """Facts of one build; the same record lies in the tokenizer's and in the ranker's version directory.
 
-    `build_id` ties the two together. `notice`, if not empty, must be shown to whoever reads the scores.
-    `source` is a directory or hub id, `revision` the hub's commit or the checkpoint's SHA-256.
+    `build_id` ties the two together. If `notice` is not empty, everyone who reads scores must see it. `source` is a
+    directory or hub id, `revision` the hub's commit or the checkpoint's SHA-256.
     """
 
     build_id: str
@@ -49,7 +50,10 @@ def read_build_record(version_directory: Path) -> BuildRecord:
         raise StaleBuild(f"{path} does not exist: no model has been built. Run `make model`.")
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if record.get("format") != FORMAT:
-        raise StaleBuild(f"{path} has format {record.get('format')}, this server reads {FORMAT}. Run `make model`.")
+        raise StaleBuild(
+            f"{path} has format {record.get('format')}, but this version of packrank reads {FORMAT}: the model was "
+            f"built by another version, from {record.get('source')}. Run `make model` again."
+        )
     return BuildRecord(**record)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
 from packrank_backend.microbatches import length_sorted_runs
-from packrank_backend.packing import PackedPairs, check_packing
+from packrank_backend.packing import PackedPairs, check_packing, run_inputs
 
 MODEL_FILE = "model.onnx"
 
@@ -19,7 +19,10 @@ MODEL_FILE = "model.onnx"
 def published_ranker(
     version_directory: Path, *, threads: int, max_run_tokens: int, max_attention_bytes: int
 ) -> CpuRanker:
-    """The ranker of a version directory of the model repository. Raises StaleBuild when it cannot run on a CPU."""
+    """Load the ranker of a version directory of the model repository.
+
+    Raises StaleBuild when this code cannot run it on a CPU.
+    """
     record = read_build_record(version_directory)
     if record.precision == "bf16":
         raise StaleBuild(
@@ -37,8 +40,8 @@ def published_ranker(
 class CpuRanker:
     """Scores packed pairs; one instance serves one Triton model instance.
 
-    `threads` is ONNX Runtime's intra-op thread count, 0 meaning one for each physical core. `max_run_tokens` and
-    `max_attention_bytes` bound one run of the graph: its activations, and the FP32 attention weights of one layer.
+    `threads` is ONNX Runtime's intra-op thread count; 0 means one per physical core. `max_run_tokens` and
+    `max_attention_bytes` bound one run of the graph: its padded tokens, and the FP32 attention weights of one layer.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class CpuRanker:
         self.record = record
         self._vocab_size = int(self.record.architecture["vocab_size"])
         self._max_run_tokens = max_run_tokens
-        self._max_run_cells = max_attention_bytes // (4 * int(self.record.architecture["heads"]))
+        self._max_attention_weights = max_attention_bytes // (4 * int(self.record.architecture["heads"]))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Waiting threads that spin would take the cores from the tokenizer, which runs at the same time.
@@ -61,15 +64,12 @@ class CpuRanker:
         check_packing(packed, self._vocab_size, self.record.max_pair_tokens)
 
     def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
-        """Logits of each request, FP32 [pairs] each, computed together. Every request must have passed `check`."""
+        """Score all requests together: FP32 [pairs] per request. Every request must have passed `check`."""
         input_ids = np.concatenate([request.input_ids for request in requests])
         seq_lens = np.concatenate([request.seq_lens for request in requests])
         ends = np.cumsum(seq_lens)
         logits = np.empty(len(seq_lens), np.float32)
-        for run in length_sorted_runs(seq_lens, self._max_run_tokens, self._max_run_cells):
-            lengths = seq_lens[run]
+        for run in length_sorted_runs(seq_lens, self._max_run_tokens, self._max_attention_weights):
             tokens = np.concatenate([input_ids[ends[pair] - seq_lens[pair] : ends[pair]] for pair in run])
-            inputs = {"input_ids": tokens, "seq_lens": lengths, "max_len": np.zeros(int(lengths.max()), np.int32)}
-            inputs["longest"] = np.zeros(1, np.int32)  # never read
-            (logits[run],) = self._session.run(["logits"], inputs)
+            (logits[run],) = self._session.run(["logits"], run_inputs([PackedPairs(tokens, seq_lens[run])]))
         return np.split(logits, np.cumsum([len(request.seq_lens) for request in requests])[:-1])

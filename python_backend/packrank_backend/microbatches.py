@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 
 def length_sorted_runs(
-    seq_lens: NDArray[np.int32], max_run_tokens: int, max_run_attention_cells: int
+    seq_lens: NDArray[np.int32], max_run_tokens: int, max_attention_weights: int
 ) -> list[NDArray[np.intp]]:
     """Group pairs of similar length: each run is an INTP array of indexes into `seq_lens`.
 
-    Within a run, attention is computed on frames as long as its longest pair, so similar lengths waste nothing.
-    A run holds at most `max_run_tokens` frames (pairs x longest) and `max_run_attention_cells` attention weights
-    per head (pairs x longest squared), which is what memory grows with; a pair that is over either by itself
-    runs alone. Every pair is in exactly one run.
+    Within a run, attention pads every pair to the longest, so similar lengths waste little. A run holds at most
+    `max_run_tokens` padded tokens (pairs x longest) and `max_attention_weights` per head (pairs x longest squared),
+    which memory grows with. A pair over either limit runs alone. Every pair is in exactly one run.
     """
     order = np.argsort(seq_lens, kind="stable")
     runs: list[NDArray[np.intp]] = []
@@ -23,7 +22,7 @@ def length_sorted_runs(
         if end < len(order):
             longest = int(seq_lens[order[end]])
             pairs = end + 1 - start
-            if pairs * longest <= max_run_tokens and pairs * longest**2 <= max_run_attention_cells:
+            if pairs * longest <= max_run_tokens and pairs * longest**2 <= max_attention_weights:
                 continue
         runs.append(order[start:end])
         start = end

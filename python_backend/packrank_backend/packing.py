@@ -1,4 +1,4 @@
-"""Pairs laid end to end, without padding: the tensors that travel from tokenizer to ranker."""
+"""Pairs laid end to end, without padding: the tensors that travel from tokenizer to ranker, and into the graph."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packrank_backend.errors import ErrorKind, InvalidRequest
+
+Tensors = dict[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,32 @@ class PackedPairs:
     seq_lens: NDArray[np.int32]
 
     @property
-    def longest(self) -> NDArray[np.int32]:
-        """INT32 [length of the longest pair]: zeros. Only its length matters.
+    def max_len(self) -> int:
+        """Tokens of the longest pair."""
+        return int(self.seq_lens.max())
 
-        Triton hands the longest length of a merged batch to an engine as a shape (batch input
-        BATCH_MAX_ELEMENT_COUNT_AS_SHAPE), and this is the tensor whose elements it counts.
+    def tensors(self) -> Tensors:
+        """Name what the ranker receives: input_ids, seq_lens and max_len_carrier INT32 [max_len].
+
+        The carrier is zeros, and nobody reads them. Triton counts its elements over a merged batch and hands the
+        largest count to an engine as a shape (batch input BATCH_MAX_ELEMENT_COUNT_AS_SHAPE).
         """
-        return np.zeros(int(self.seq_lens.max()), np.int32)
+        carrier = np.zeros(self.max_len, np.int32)
+        return {"input_ids": self.input_ids, "seq_lens": self.seq_lens, "max_len_carrier": carrier}
 
 
-def pack(pairs: Sequence[Sequence[int]]) -> PackedPairs:
+def run_inputs(requests: Sequence[PackedPairs]) -> Tensors:
+    """Merge requests into the inputs of one run of the packed graph, as Triton merges them for an engine.
+
+    max_len INT32 [longest pair of all requests] is zeros: only its shape is read (graph/packed_graph.py).
+    """
+    tensors = [request.tensors() for request in requests]
+    inputs = {name: np.concatenate([each[name] for each in tensors]) for name in tensors[0]}
+    inputs["max_len"] = np.zeros(max(request.max_len for request in requests), np.int32)
+    return inputs
+
+
+def pack(pairs: Sequence[Sequence[int] | NDArray[np.int32]]) -> PackedPairs:
     """Lay at least one pair of token ids end to end."""
     seq_lens = np.fromiter(map(len, pairs), np.int32, len(pairs))
     input_ids = np.fromiter(chain.from_iterable(pairs), np.int32, int(seq_lens.sum()))
@@ -51,10 +69,10 @@ def packed_from_tensors(input_ids: NDArray[np.int32], seq_lens: NDArray[np.int32
 
 
 def check_packing(packed: PackedPairs, vocab_size: int, max_pair_tokens: int) -> None:
-    """Refuse tensors that contradict each other, before they spoil a batch that they are merged into.
+    """Refuse tensors that contradict each other, before they spoil the batch that they are merged into.
 
-    Nothing here can be wrong when the tensors come from the tokenizer; the ranker is also a model that anyone
-    can call by itself. Raises InvalidRequest(INVALID_PACKING).
+    The tokenizer never sends such tensors, but anyone can call the ranker model directly. Raises
+    InvalidRequest(INVALID_PACKING).
     """
     lengths, ids = packed.seq_lens, packed.input_ids
     if lengths.size == 0 or lengths.min() < 1 or lengths.max() > max_pair_tokens:

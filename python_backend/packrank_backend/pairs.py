@@ -39,14 +39,14 @@ class PairLimits:
     """How much one request may hold.
 
     `max_pair_tokens` bounds query, passage and prompt together; `max_request_tokens` the sum over all pairs
-    of a request, after truncation; `max_passages` the number of pairs; `max_request_frames` pairs x longest pair,
-    the rows that attention works on, which is what an engine's memory is reserved for.
+    of a request, after truncation; `max_passages` the number of pairs; `max_request_padded_tokens` pairs x longest
+    pair, what attention works on and an engine's memory is reserved for.
     """
 
     max_pair_tokens: int
     max_passages: int
     max_request_tokens: int
-    max_request_frames: int
+    max_request_padded_tokens: int
 
     def __post_init__(self) -> None:
         if self.max_pair_tokens > self.max_request_tokens:
@@ -63,7 +63,7 @@ def limits_from_config(model_config: str, max_pair_tokens: int) -> PairLimits:
     Raises KeyError or ValueError, which keep the server from starting, for a limit that is missing or no number.
     """
     parameters = json.loads(model_config)["parameters"]
-    names = ("max_passages", "max_request_tokens", "max_request_frames")
+    names = ("max_passages", "max_request_tokens", "max_request_padded_tokens")
     return PairLimits(max_pair_tokens, **{name: int(parameters[name]["string_value"]) for name in names})
 
 
@@ -154,11 +154,11 @@ def _within_limits(
             "Send fewer passages per request.",
         )
     longest = max(map(len, cut))
-    if len(cut) * longest > limits.max_request_frames:
+    if len(cut) * longest > limits.max_request_padded_tokens:
         raise InvalidRequest(
             ErrorKind.TOO_MANY_TOKENS,
             f"the request has {len(cut)} pairs, the longest of {longest} tokens; the limit of pairs x longest is "
-            f"{limits.max_request_frames}. Send the long passages in a request of their own.",
+            f"{limits.max_request_padded_tokens}. Send the long passages in a request of their own.",
         )
     return cut
 

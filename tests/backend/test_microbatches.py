@@ -8,15 +8,15 @@ from packrank_backend.microbatches import length_sorted_runs
 @given(
     lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=200),
     max_tokens=st.integers(1, 5000),
-    max_cells=st.integers(1, 10_000_000),
+    max_weights=st.integers(1, 10_000_000),
 )
-def test_every_pair_runs_once_within_the_bounds(lengths: list[int], max_tokens: int, max_cells: int) -> None:
+def test_every_pair_runs_once_within_the_bounds(lengths: list[int], max_tokens: int, max_weights: int) -> None:
     seq_lens = np.array(lengths, np.int32)
-    runs = length_sorted_runs(seq_lens, max_tokens, max_cells)
+    runs = length_sorted_runs(seq_lens, max_tokens, max_weights)
     assert sorted(np.concatenate(runs).tolist()) == list(range(len(lengths)))
     for run in runs:
         longest = int(seq_lens[run].max())
-        assert len(run) == 1 or (len(run) * longest <= max_tokens and len(run) * longest**2 <= max_cells)
+        assert len(run) == 1 or (len(run) * longest <= max_tokens and len(run) * longest**2 <= max_weights)
 
 
 def test_similar_lengths_share_a_run() -> None:

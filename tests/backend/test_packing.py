@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from packrank_backend.errors import ErrorKind, InvalidRequest
-from packrank_backend.packing import PackedPairs, check_packing, pack, packed_from_tensors
+from packrank_backend.packing import PackedPairs, check_packing, pack, packed_from_tensors, run_inputs
 
 
 def int32(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -13,8 +13,23 @@ def test_pairs_lie_end_to_end_without_padding() -> None:
     packed = pack([[7, 8, 9], [1], [2, 3]])
     np.testing.assert_array_equal(packed.input_ids, int32(7, 8, 9, 1, 2, 3))
     np.testing.assert_array_equal(packed.seq_lens, int32(3, 1, 2))
-    assert packed.longest.shape == (3,)
-    assert {packed.input_ids.dtype, packed.seq_lens.dtype, packed.longest.dtype} == {np.dtype(np.int32)}
+    assert packed.max_len == 3
+    tensors = packed.tensors()
+    assert {name: len(tensor) for name, tensor in tensors.items()} == {
+        "input_ids": 6,
+        "seq_lens": 3,
+        "max_len_carrier": 3,
+    }
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.int32)}
+
+
+def test_requests_merge_as_triton_merges_them() -> None:
+    inputs = run_inputs([pack([[7, 8, 9], [1]]), pack([[2, 3]])])
+    np.testing.assert_array_equal(inputs["input_ids"], int32(7, 8, 9, 1, 2, 3))
+    np.testing.assert_array_equal(inputs["seq_lens"], int32(3, 1, 2))
+    assert inputs["max_len_carrier"].shape == (3 + 2,), "each request's longest pair"
+    assert inputs["max_len"].shape == (3,), "the longest pair of all"
+    assert {tensor.dtype for tensor in inputs.values()} == {np.dtype(np.int32)}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from packrank_backend.prompt import PROMPT, pair_text
 from packrank_backend.truncation import Truncate
 from packrank_build.graph.parity_pairs import declaration_articles
 
-LIMITS = PairLimits(max_pair_tokens=64, max_passages=4, max_request_tokens=150, max_request_frames=180)
-WIDE = PairLimits(8192, max_passages=512, max_request_tokens=100_000, max_request_frames=1_000_000)
+LIMITS = PairLimits(max_pair_tokens=64, max_passages=4, max_request_tokens=150, max_request_padded_tokens=180)
+WIDE = PairLimits(8192, max_passages=512, max_request_tokens=100_000, max_request_padded_tokens=1_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -141,4 +141,4 @@ def test_a_refused_question_leaves_its_neighbours_alone(tokenizer: Tokenizer) ->
 
 def test_contradicting_limits_are_refused_at_start() -> None:
     with pytest.raises(ValueError, match="max_pair_tokens is 8192 but max_request_tokens only 4096"):
-        PairLimits(8192, max_passages=1, max_request_tokens=4096, max_request_frames=8192)
+        PairLimits(8192, max_passages=1, max_request_tokens=4096, max_request_padded_tokens=8192)

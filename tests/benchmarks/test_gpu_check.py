@@ -11,8 +11,8 @@ from benchmarks.gpu_check import ceiling_tokens_per_s, matrix_elements
 from benchmarks.workload import uniform_questions
 from packrank_backend.build_record import read_build_record
 from packrank_backend.prompt import pair_text
-from packrank_build.checkpoint.random_checkpoint import random_architecture
 from packrank_build.tensorrt.targets import TARGETS
+from tests.support.random_checkpoint import random_architecture
 from tests.support.repository import ROOT
 
 

@@ -26,7 +26,7 @@ def test_every_peer_has_a_row_that_says_how_much_it_padded_and_how_it_differs() 
     peers = Peers(
         packed=lambda requests: sums([pair for request in requests for pair in request]),
         padded=lambda pairs: sums(pairs) + (len(pairs[0]) == 10),
-        frames=8192,
+        max_padded_tokens=8192,
     )
     packed, requests, by_lengths = compare(REQUESTS, peers, None)
     assert [row["peer"] for row in (packed, requests, by_lengths)] == [

@@ -14,9 +14,9 @@ from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
 from packrank_build.graph import parity as parity_gate
-from packrank_build.graph.packed_graph import Precision, packed_graph
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, check_parity, kendall_tau
-from packrank_build.make_model import make_model
+from packrank_build.make_model import ModelPrecision, make_model
 from packrank_build.progress import Progress
 from tests.conftest import MAX_PAIR_TOKENS
 from tests.support.repository import empty_repository
@@ -41,7 +41,9 @@ def test_a_build_leaves_model_record_and_report(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
-def test_lower_precisions_pass_their_own_tolerance(precision: Precision, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_lower_precisions_pass_their_own_tolerance(
+    precision: ModelPrecision, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     report = make_model(str(tiny_checkpoint), empty_repository(tmp_path / "r"), precision=precision)
     assert 1e-5 < report.max_difference < report.tolerance
     assert report.kendall_tau > 0.98
@@ -103,7 +105,7 @@ def test_a_mixture_of_two_builds_is_refused(repository: Path, tiny_checkpoint: P
 def test_an_older_format_is_refused_with_the_remedy(repository: Path, tmp_path: Path) -> None:
     record = json.loads((repository / "ranker" / "1" / "build.json").read_text())
     (tmp_path / "build.json").write_text(json.dumps(record | {"format": 0}))
-    with pytest.raises(StaleBuild, match="has format 0.*Run `make model`"):
+    with pytest.raises(StaleBuild, match="has format 0.*built by another version, from .*Run `make model` again"):
         read_build_record(tmp_path)
     with pytest.raises(StaleBuild, match="no model has been built"):
         read_build_record(tmp_path / "empty")

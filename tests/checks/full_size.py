@@ -12,14 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.graph.parity_pairs import declaration_articles
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_client import RerankClient
 from packrank_server.stub_processes import stub_processes
 from packrank_server.tritonserver import TritonServer, free_ports
+from tests.support.llama3_tokenizer import write_llama3_tokenizer
+from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import ROOT, empty_repository
 
 EXPORT_LIMIT_GB = 3.0

@@ -16,9 +16,9 @@ import torch
 import transformers
 
 from packrank_backend.prompt import pair_text
-from packrank_build.checkpoint.llama3_tokenizer import write_llama3_tokenizer
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
+from tests.support.llama3_tokenizer import write_llama3_tokenizer
+from tests.support.random_checkpoint import write_random_checkpoint
 
 TOLERANCE = 1e-5
 

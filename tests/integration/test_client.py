@@ -37,7 +37,7 @@ def test_a_request_beyond_the_limits_is_split_and_put_together(client: RerankCli
 
 
 def test_a_wrong_estimate_of_tokens_is_corrected_by_the_server(client: RerankClient) -> None:
-    # a token of Thai text has many bytes fewer than one of English: a chunk that seems to fit has too many tokens
+    # a Thai token has far fewer bytes than an English one, so a chunk that seems to fit has too many tokens
     passages = ["\u0e5b" * 300] * 40
     results = client.rerank(QUERY, passages)
     assert sum(result.token_count for result in results) > 16384

@@ -1,4 +1,4 @@
-"""Triton's core on the configs whose backends only NVIDIA's image has: it must find nothing wrong but that."""
+"""Triton's core reads the configs whose backends only NVIDIA's image has: it may only miss the backend."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.support.repository import BUILT, ROOT
 
 
 def core_log(ranker: Path, config_name: str) -> str:
-    """What tritonserver says when it is started with the ranker alone."""
+    """Start tritonserver with the ranker alone; returns its log."""
     installation, ports = find_installation(), free_ports()
     command = [
         str(installation.binary),
@@ -43,5 +43,5 @@ def test_only_the_backend_is_missing(name: str, backend: str, ranker: Path) -> N
 
 def test_the_core_does_find_what_is_wrong(ranker: Path) -> None:
     config = ranker / "configs" / "l4.pbtxt"
-    config.write_text(config.read_text().replace('source_input: "longest"', 'source_input: "nothing"'))
+    config.write_text(config.read_text().replace('source_input: "max_len_carrier"', 'source_input: "nothing"'))
     assert "unknown source input name 'nothing' for ranker" in core_log(ranker, "l4")

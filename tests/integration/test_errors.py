@@ -40,7 +40,7 @@ ROWS: dict[ErrorKind, tuple[str, list[Any], dict[str, Any], str]] = {
 
 def send(server: TritonServer, model: str, rows: list[Any], parameters: dict[str, Any]) -> None:
     inputs = (
-        [number_input(name, row) for name, row in zip(("input_ids", "seq_lens", "longest"), rows, strict=True)]
+        [number_input(name, row) for name, row in zip(("input_ids", "seq_lens", "max_len_carrier"), rows, strict=True)]
         if model == "ranker"
         else [text_input(name, row) for name, row in zip(("query", "passages"), rows, strict=True)]
     )

@@ -65,7 +65,7 @@ def test_an_interrupted_evaluation_goes_on_without_asking_again(data: Path, serv
     results = data.parent / "output" / "tiny-set" / "results.jsonl"
     whole = results.read_text()
     header, first, second, _ = whole.splitlines(keepends=True)
-    marked = first.replace("whey", "whey ", 1)  # a mark that only a file that is read again can bring back
+    marked = first.replace("whey", "whey ", 1)  # a mark that survives only if the file is read again
     results.write_text(header + marked + second[: len(second) // 2])
     assert evaluate(data, server) == 0
     assert results.read_text().splitlines()[1] == marked.strip()

@@ -12,14 +12,14 @@ STEPS = ("tokenizer", "ranker", "postprocessor")
 
 
 def counts(server: TritonServer) -> dict[str, tuple[int, int]]:
-    """Requests and executions of each step so far."""
+    """Count requests and executions of each step so far."""
     with grpc.InferenceServerClient(server.grpc_endpoint) as client:
         stats = {step: client.get_inference_statistics(step).model_stats[0] for step in STEPS}
     return {step: (int(stat.inference_count), int(stat.execution_count)) for step, stat in stats.items()}
 
 
 def ask_at_once(endpoint: str, requests: list[tuple[bytes, list[bytes]]]) -> list[dict[str, NDArray[Any]]]:
-    """All requests over one connection, none waiting for another; answers in their order."""
+    """Send all requests over one connection without waiting; answers in their order."""
     answers: Queue[tuple[int, Any, Any]] = Queue()
     with grpc.InferenceServerClient(endpoint) as client:
         for place, (query, passages) in enumerate(requests):
@@ -39,7 +39,7 @@ def ask_at_once(endpoint: str, requests: list[tuple[bytes, list[bytes]]]) -> lis
 
 def test_merged_requests_score_as_alone(server: TritonServer) -> None:
     random = np.random.default_rng(7)
-    # a large one first: while each step works on it, the others gather
+    # a large one first: while a step works on it, the others gather
     requests = [(b"why?", [b" word" * 900] * 17)]
     for number in range(64):
         passages = [b" word" * int(length) for length in random.lognormal(3, 1.2, random.integers(1, 9)).clip(0, 900)]

@@ -1,4 +1,4 @@
-"""NVIDIA's gRPC contract, as its documentation calls it with tritonclient."""
+"""NVIDIA's gRPC contract, called with tritonclient as in its documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue policy of the engines' configs, on the CPU's ranker: what waits too long is answered, and nothing hangs."""
+"""The engines' queue policy, on the CPU ranker: requests that wait too long get an answer, and nothing hangs."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.make_model import make_model
 from packrank_client import RerankClient
 from packrank_server.tritonserver import TritonServer, free_ports
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
+from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import copied_repository
 
 SECOND = "bidirectional_temperature"

@@ -1,4 +1,4 @@
-"""What merged batches the ranker really executes: a copy of its model.py writes down every batch that it is given."""
+"""Which merged batches the ranker executes: a copy of its model.py records every batch."""
 
 import json
 import re
@@ -22,13 +22,13 @@ from tests.integration.test_configs import parse
 from tests.support.raw_request import ask, number_input
 from tests.support.repository import ROOT, copied_repository
 
-LIMITS = {"max_batch_tokens": 1000, "max_batch_pairs": 24, "max_batch_frames": 2000}
+LIMITS = {"max_batch_tokens": 1000, "max_batch_pairs": 24, "max_batch_padded_tokens": 2000}
 RECORDER = """
 _record = Path(__file__).with_name("batches.jsonl").open("a", buffering=1)
 _execute = TritonPythonModel.execute
 
 def _recorded_execute(self, requests):
-    names = ("input_ids", "seq_lens", "longest")
+    names = ("input_ids", "seq_lens", "max_len_carrier")
     sizes = [[int(array_from_tensor(request, name).size) for name in names] for request in requests]
     _record.write(json.dumps(sizes) + "\\n")
     return _execute(self, requests)
@@ -49,14 +49,14 @@ def limit(repository: Path, **limits: int | str) -> None:
 
 @dataclass
 class Recorded:
-    """A server whose executed batches can be read: (tokens, pairs, longest) of each request of each batch."""
+    """A server that records its batches: (tokens, pairs, longest pair) of each request of each batch."""
 
     server: TritonServer
     ranker: CpuRanker
     directory: Path
 
     def batches(self) -> list[list[tuple[int, int, int]]]:
-        """All batches so far, in the order of their execution."""
+        """Read all batches so far, in the order of their execution."""
         lines = (self.directory / "batches.jsonl").read_text().splitlines()
         return [[(sizes[0], sizes[1], sizes[2]) for sizes in json.loads(line)] for line in lines]
 
@@ -81,11 +81,7 @@ def burst(server: TritonServer, requests: list[PackedPairs]) -> list[Any]:
         for place, packed in enumerate(requests):
             client.async_infer(
                 "ranker",
-                [
-                    number_input("input_ids", [packed.input_ids.tolist()]),
-                    number_input("seq_lens", [packed.seq_lens.tolist()]),
-                    number_input("longest", [packed.longest.tolist()]),
-                ],
+                [number_input(name, [tensor.tolist()]) for name, tensor in packed.tensors().items()],
                 lambda result, error, place=place: answers.put((place, result, error)),
                 client_timeout=60,
             )
@@ -98,12 +94,12 @@ def burst(server: TritonServer, requests: list[PackedPairs]) -> list[Any]:
 
 
 def over(batch: list[tuple[int, int, int]]) -> list[str]:
-    """The limits that a batch of several requests exceeds."""
+    """Name the limits that a batch of several requests exceeds."""
     tokens, pairs, longest = zip(*batch, strict=True)
     sizes = {
         "max_batch_tokens": sum(tokens),
         "max_batch_pairs": sum(pairs),
-        "max_batch_frames": sum(pairs) * max(longest),
+        "max_batch_padded_tokens": sum(pairs) * max(longest),
     }
     return [name for name, size in sizes.items() if size > LIMITS[name]] if len(batch) > 1 else []
 
@@ -129,7 +125,7 @@ def test_no_batch_exceeds_a_limit(
     for packed, logits in zip(sent, answers, strict=True):
         np.testing.assert_allclose(logits, recorded.ranker.logits([packed])[0], rtol=0, atol=1e-4)
     assert sorted(sizes for batch in executed for sizes in batch) == sorted(
-        (packed.input_ids.size, packed.seq_lens.size, packed.longest.size) for packed in sent
+        (packed.input_ids.size, packed.seq_lens.size, packed.max_len) for packed in sent
     )
     for batch in executed:
         assert not over(batch), batch
@@ -140,7 +136,7 @@ def test_no_batch_exceeds_a_limit(
     [
         pytest.param([50] * 2, 10, id="max_batch_tokens"),
         pytest.param([2] * 4, 6, id="max_batch_pairs"),
-        pytest.param([160, 1, 1], 4, id="max_batch_frames"),
+        pytest.param([160, 1, 1], 4, id="max_batch_padded_tokens"),
     ],
 )
 def test_each_limit_is_used_to_the_full(lengths: list[int], fit: int, recorded: Recorded) -> None:

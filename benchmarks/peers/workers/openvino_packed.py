@@ -10,33 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchmarks.peers.workers.answering import Pair, Score, answer_questions
 from packrank_backend.microbatches import length_sorted_runs
+from packrank_backend.packing import pack, run_inputs
 
-MAX_RUN_CELLS = 1 << 23  # pairs x longest^2: 512 MiB of attention weights at 16 heads in fp32
+MAX_ATTENTION_WEIGHTS = 1 << 23  # pairs x longest^2: 512 MiB of attention weights at 16 heads in fp32
 # bf16 is OpenVINO's own rounding of the fp32 graph; what int8 leaves is fp32
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 GRAPHS = {"fp32": "model.onnx", "bf16": "model.onnx", "int8": "int8.xml"}
-
-
-def run_inputs(pairs: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
-    """The inputs of packed_graph.py."""
-    seq_lens = np.array([len(pair) for pair in pairs], np.int32)
-    return {
-        "input_ids": np.concatenate([np.array(pair, np.int32) for pair in pairs]),
-        "seq_lens": seq_lens,
-        "longest": np.zeros(1, np.int32),
-        "max_len": np.zeros(int(seq_lens.max()), np.int32),
-    }
 
 
 def quantise(directory: Path) -> None:
@@ -46,7 +34,7 @@ def quantise(directory: Path) -> None:
     pairs = json.loads((directory / "calibration.json").read_text(encoding="utf-8"))
     quantised: Any = nncf.quantize(
         openvino.Core().read_model(directory / "model.onnx"),
-        nncf.Dataset(pairs, lambda pair: run_inputs([pair])),
+        nncf.Dataset(pairs, lambda pair: run_inputs([pack([pair])])),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(pairs),
@@ -64,8 +52,8 @@ def loaded(directory: Path, precision: str, max_run_tokens: int) -> Score:
     def score(pairs: list[Pair]) -> list[float]:
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(["".join(pair) for pair in pairs])]
         logits = np.empty(len(ids), np.float32)
-        for run in length_sorted_runs(np.array([len(pair) for pair in ids]), max_run_tokens, MAX_RUN_CELLS):
-            logits[run] = request.infer(run_inputs([ids[pair] for pair in run]))["logits"]
+        for run in length_sorted_runs(np.array([len(pair) for pair in ids]), max_run_tokens, MAX_ATTENTION_WEIGHTS):
+            logits[run] = request.infer(run_inputs([pack([ids[pair] for pair in run])]))["logits"]
         return [float(logit) for logit in logits]
 
     return score

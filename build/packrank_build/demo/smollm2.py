@@ -38,7 +38,7 @@ _GGUF_NAMES = {
 class Base:
     """A checkpoint in memory: `config.json`, fp32 weights by their Hugging Face names, and the tokenizer.
 
-    Attention is bidirectional and the score head is zero: it ranks nothing before it is trained.
+    Attention is bidirectional and the score head is zero, so it cannot rank before training.
     """
 
     config: dict[str, Any]
@@ -85,7 +85,7 @@ def write_checkpoint(base: Base, directory: Path) -> None:
 
 
 def gguf_name(weight_name: str) -> str:
-    """llama.cpp's name of a Hugging Face weight."""
+    """Translate a Hugging Face weight name to llama.cpp's."""
     if not weight_name.startswith("model.layers."):
         return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[
             weight_name
@@ -95,7 +95,7 @@ def gguf_name(weight_name: str) -> str:
 
 
 def rotate_half_order(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Query or key rows from llama.cpp's order, where a rotated pair is adjacent, to Hugging Face's two halves."""
+    """Reorder query or key rows for RoPE: llama.cpp keeps a rotated pair adjacent, Hugging Face in two halves."""
     paired = rows.reshape(heads, -1, 2, rows.shape[1])
     return np.ascontiguousarray(paired.swapaxes(1, 2).reshape(rows.shape))
 
@@ -123,7 +123,7 @@ def _config(reader: gguf.GGUFReader, bos_id: int) -> dict[str, Any]:
 
 
 def _tokenizer(reader: gguf.GGUFReader) -> tuple[Tokenizer, int]:
-    """SmolLM2's tokenizer: byte-level BPE, digits one by one; with <|endoftext|> put first as BOS; and BOS's id."""
+    """Build SmolLM2's tokenizer (byte-level BPE, single digits), with <|endoftext|> first as BOS; and BOS's id."""
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     types = reader.fields["tokenizer.ggml.token_type"].contents()
     merges = [tuple(merge.split(" ")) for merge in reader.fields["tokenizer.ggml.merges"].contents()]

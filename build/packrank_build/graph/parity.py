@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord
 from packrank_backend.cpu_ranker import CpuRanker
-from packrank_backend.packing import PackedPairs, pack
+from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_backend.pairs import PairLimits, encode_questions
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity_pairs import NamedQuestion, parity_questions
@@ -23,18 +23,19 @@ from packrank_build.graph.reference import final_hidden_states, reference_logits
 from packrank_build.progress import Progress
 
 # fp32: both sides compute in fp32 and differ by the order of their sums. Lower precisions: the largest difference
-# allowed, as a share of the largest reference logit (at least 1): fp16 keeps 11 significant bits, bf16 8, int8 about 7.
+# allowed, as a share of the largest |reference logit|, taken as at least 1. fp16 keeps 11 significant bits, bf16 8 and
+# int8 about 7.
 FP32_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = {"fp16": 5e-3, "bf16": 4e-2, "int8": 5e-2}
 
 
 class ParityError(Exception):
-    """The built graph does not compute what the reference computes; nothing may be published."""
+    """The built graph does not compute the reference's logits; nothing may be published."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the gate measured: differences are |built logit - reference logit|."""
+    """The gate's measurement: differences are |built logit - reference logit|."""
 
     precision: str
     pairs: int
@@ -52,7 +53,7 @@ class ParityReport:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     def sentence(self) -> str:
-        """The report in one line."""
+        """Summarise the report in one line."""
         return (
             f"parity: {self.pairs} pairs, {self.tokens} tokens, longest {self.longest_pair_tokens}: "
             f"max |difference| {self.max_difference:.2e} (allowed {self.tolerance:.2e}), "
@@ -65,9 +66,9 @@ def check_parity(
 ) -> ParityReport:
     """Score the parity questions with the reference and with the built graph in the file `model`.
 
-    The graph is run through the CPU ranker, hence packed, merged and cut into runs as in serving; then the first
-    questions once more, each alone. Raises ParityError when a logit is off by more than the tolerance, or when
-    the graph attends in another direction than the checkpoint's class.
+    The graph runs through the CPU ranker, so it is packed, merged and cut into runs as in serving. The first questions
+    then run once more, each alone. Raises ParityError when a logit is off by more than the tolerance, or when the
+    graph attends in another direction than the checkpoint's class.
     """
     limit = record.max_pair_tokens
     questions = parity_questions()
@@ -109,8 +110,10 @@ def check_parity(
 
 
 def kendall_tau(reference: NDArray[np.float32], built: NDArray[np.float32]) -> float:
-    """Kendall's rank correlation over the pairs of logits that differ in the reference: 1 is the same order, and also
-    what a list has that leaves nothing to order."""
+    """Kendall's rank correlation over the pairs of logits that differ in the reference.
+
+    1 is the same order, and also the answer where the reference orders nothing.
+    """
     upper = np.triu_indices(len(reference), 1)
     order = np.sign((reference[:, None] - reference)[upper])
     agreement = order * np.sign((built[:, None] - built)[upper])
@@ -124,8 +127,8 @@ def _tolerance(precision: str, expected: NDArray[np.float32]) -> float:
 
 
 def parity_requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], limit: int) -> list[PackedPairs]:
-    """The questions as the tokenizer sends them to the ranker; `limit` is the longest pair's in tokens."""
-    limits = PairLimits(limit, max_passages=512, max_request_tokens=limit * 32, max_request_frames=limit * 32)
+    """Encode the questions as the tokenizer sends them to the ranker; no pair is longer than `limit` tokens."""
+    limits = PairLimits(limit, max_passages=512, max_request_tokens=limit * 32, max_request_padded_tokens=limit * 32)
     requests = []
     for encoded in encode_questions(tokenizer, [named.question for named in questions], limits):
         if isinstance(encoded, Exception):
@@ -135,7 +138,7 @@ def parity_requests(tokenizer: Tokenizer, questions: Sequence[NamedQuestion], li
 
 
 def pairs_of(request: PackedPairs) -> list[NDArray[np.int32]]:
-    """Token ids of each pair of a request."""
+    """Split a request into the token ids of each pair."""
     return np.split(request.input_ids, np.cumsum(request.seq_lens)[:-1])
 
 
@@ -147,9 +150,7 @@ def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray
     session = _session_with_hidden_states(model)
     first_states = []
     for ids in (pair, changed):
-        inputs = {"input_ids": ids, "seq_lens": np.array([len(ids)], np.int32), "max_len": np.zeros_like(ids)}
-        inputs["longest"] = np.zeros(1, np.int32)
-        first_states.append(session.run(["last_hidden"], inputs)[0][0])
+        first_states.append(session.run(["last_hidden"], run_inputs([pack([ids])]))[0][0])
     reference = not np.array_equal(states[0][0], states[1][0])
     built = not np.array_equal(*first_states)
     if reference != built:
@@ -158,7 +159,7 @@ def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray
 
 
 def _session_with_hidden_states(model: Path) -> onnxruntime.InferenceSession:
-    """The same graph and weights with the residual stream after the last layer as a second output."""
+    """Open the same graph with a second output: the residual stream after the last layer."""
     proto = onnx.load(model, load_external_data=False)
     proto.graph.output.append(onnx.helper.make_tensor_value_info("last_hidden", onnx.TensorProto.FLOAT, None))
     probe = model.with_name("probe.onnx")

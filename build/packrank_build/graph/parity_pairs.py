@@ -14,7 +14,7 @@ from packrank_backend.truncation import Truncate
 
 @dataclass(frozen=True)
 class NamedQuestion:
-    """A question and what it is there to catch."""
+    """A question and the case that it covers."""
 
     name: str
     question: Question
@@ -22,7 +22,7 @@ class NamedQuestion:
 
 @cache
 def declaration_articles() -> dict[str, dict[str, str]]:
-    """Articles 1, 3 and 26 of the Universal Declaration of Human Rights in the model's 26 languages.
+    """Read articles 1, 3 and 26 of the Universal Declaration of Human Rights in the model's 26 languages.
 
     Keys: ISO 639-1 code, then article number. Text: Office of the UN High Commissioner for Human Rights.
     """
@@ -31,7 +31,7 @@ def declaration_articles() -> dict[str, dict[str, str]]:
 
 
 def parity_questions() -> list[NamedQuestion]:
-    """Questions with 1 to 26 passages: every language, very unequal lengths, nearly nothing, and the limit."""
+    """List questions with 1 to 26 passages: every language, very unequal lengths, empty passages, and the limit."""
     articles = declaration_articles()
     english = articles["en"]
     beyond_the_limit = " ".join([english["26"]] * 80)

@@ -1,7 +1,7 @@
-"""The textbook forward pass in numpy, fp32, one pair at a time: what every other path is held to.
+"""The textbook forward pass in numpy, fp32, one pair at a time: every other path must reproduce it.
 
-It shares nothing with the packed graph but the checkpoint and RoPE's frequencies: no packing, no padding, no masks for
-length, its own rotation. Llama as in Touvron et al. 2023 (arXiv:2302.13971); grouped heads as in Ainslie et al. 2023
+It shares only the checkpoint and RoPE's frequencies with the packed graph: no packing, no padding, no length masks. Its
+code for RoPE is its own. Llama as in Touvron et al. 2023 (arXiv:2302.13971); grouped heads as in Ainslie et al. 2023
 (arXiv:2305.13245); mean pooling, score head and temperature as in NVIDIA's llama-3.2-nv-rerankqa-1b-v2 model card.
 """
 
@@ -24,7 +24,7 @@ def reference_logits(
     pairs: Sequence[Sequence[int] | NDArray[np.int32]],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Matrix:
-    """Logit of each pair of token ids: FP32 [pairs]."""
+    """Score each pair of token ids: logits FP32 [pairs]."""
     hidden = final_hidden_states(checkpoint, pairs, progress)
     head = checkpoint.weight_fp32("score.weight")
     scale = checkpoint.weight_fp32("model.norm.weight")
@@ -42,9 +42,9 @@ def final_hidden_states(
     pairs: Sequence[Sequence[int] | NDArray[np.int32]],
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Matrix]:
-    """Residual stream after the last layer, before the final norm: FP32 [tokens, hidden_size] for each pair.
+    """Compute the residual stream after the last layer, before the final norm: FP32 [tokens, hidden_size] per pair.
 
-    Layers are the outer loop so that only one layer's weights are in memory.
+    Layers are the outer loop, so that only one layer's weights are in memory.
     """
     embedding = checkpoint.weight("model.embed_tokens.weight")
     hidden = [embedding[np.asarray(pair)].astype(np.float32) for pair in pairs]
@@ -74,16 +74,16 @@ def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architectur
 
 
 def attended(query: Matrix, key: Matrix, value: Matrix, architecture: Architecture) -> Matrix:
-    """What one pair's heads see of each other, FP32 [tokens, heads * head_dim], of its projected tokens."""
+    """Attend within one pair, from its projected tokens: FP32 [tokens, heads * head_dim]."""
     tokens = len(query)
     queries = query.reshape(tokens, architecture.heads, architecture.head_dim)
     keys = key.reshape(tokens, architecture.kv_heads, architecture.head_dim)
     values = value.reshape(tokens, architecture.kv_heads, architecture.head_dim)
-    queries, keys = _rotate(queries, architecture), _rotate(keys, architecture)
-    heads_of_a_group = architecture.heads // architecture.kv_heads
+    queries, keys = _rope(queries, architecture), _rope(keys, architecture)
+    heads_per_group = architecture.heads // architecture.kv_heads
     mixed = np.empty_like(queries)
     for head in range(architecture.heads):
-        group = head // heads_of_a_group
+        group = head // heads_per_group
         attention = queries[:, head] @ keys[:, group].T / np.sqrt(np.float32(architecture.head_dim))
         if architecture.causal:
             attention[~np.tri(tokens, dtype=bool)] = -np.inf
@@ -91,7 +91,7 @@ def attended(query: Matrix, key: Matrix, value: Matrix, architecture: Architectu
     return mixed.reshape(tokens, -1)
 
 
-def _rotate(vectors: Matrix, architecture: Architecture) -> Matrix:
+def _rope(vectors: Matrix, architecture: Architecture) -> Matrix:
     """Rotate channel i against channel i + head_dim / 2 (Hugging Face's order) by position x frequency."""
     angles = np.arange(len(vectors), dtype=np.float32)[:, None] * inverse_frequencies(architecture)
     cosine, sine = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]

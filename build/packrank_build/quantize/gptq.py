@@ -1,7 +1,7 @@
-"""Rounding a weight to few bits so that its products change least: GPTQ, Frantar et al. 2023 (arXiv:2210.17323).
+"""Rounds a weight to few bits so that its products change least: GPTQ, Frantar et al. 2023 (arXiv:2210.17323).
 
-Rounding to the nearest minimises the error of every weight by itself. GPTQ rounds one input channel after the other and
-moves the error of each to the channels that are still to come, as far as the activations of both go together.
+Rounding to the nearest minimises the error of each weight by itself. GPTQ rounds one input channel after the other. It
+moves the error of each to the channels still to come, as far as the activations of both correlate.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class Int8Weight:
     scales: NDArray[np.float32]
 
     def fp32(self) -> NDArray[np.float32]:
-        """What the integers stand for: FP32 [outputs, inputs]."""
+        """Convert back to FP32 [outputs, inputs]."""
         values: NDArray[np.float32] = self.integers * self.scales[:, None]
         return values
 
 
 def rounded(weight: NDArray[np.float32], second_moment: NDArray[np.float32], largest: int) -> Int8Weight:
-    """Round to integers in -largest..largest, where `largest` stands for the largest |weight| of an output.
+    """Round to integers in -largest..largest; `largest` represents the largest |weight| of an output.
 
     `weight` is FP32 [outputs, inputs]; `second_moment` is X^T X [inputs, inputs] of activations X [tokens, inputs].
     """
     scales = (np.maximum(np.abs(weight).max(axis=1), 1e-30) / largest).astype(np.float32)
-    # channels with large activations first, while there are others left to correct them
+    # channels with large activations first, while other channels are left to correct them
     order = np.argsort(-np.diag(second_moment), kind="stable")
     correction = _correction(second_moment[np.ix_(order, order)])
     remaining = weight[:, order].astype(np.float32)
@@ -53,7 +53,7 @@ def rounded(weight: NDArray[np.float32], second_moment: NDArray[np.float32], lar
 
 
 def _correction(second_moment: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The upper Cholesky factor of the damped inverse: row i says how channel i's error moves to those after it."""
+    """Factor the damped inverse (upper Cholesky): row i says how channel i's error moves to later channels."""
     damped = second_moment.astype(np.float64)
     damped[np.diag_indices_from(damped)] += DAMPING * max(float(np.diag(damped).mean()), 1e-30)
     factor: NDArray[np.float32] = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)

@@ -1,10 +1,10 @@
 """The same network in rotated coordinates, where no channel stands out: what int8 activations need.
 
-A trained Llama keeps a few channels many times larger than the rest, and one scale for all of them leaves the rest
-almost no steps of an 8-bit number. RMSNorm without its weight commutes with any rotation of the residual stream, so a
-random rotation that spreads those channels over all can be folded into the weights once, and nothing is computed
-for it later. Only the input of down_proj, which no linear layer precedes, is turned while the graph runs, in small
-blocks. Computational invariance: Ashkboos et al. 2024, SliceGPT (arXiv:2401.15024) and QuaRot (arXiv:2404.00456).
+A trained Llama keeps a few channels many times larger than the rest. One scale for all channels leaves the rest almost
+no steps of an 8-bit number. RMSNorm without its weight commutes with any rotation of the residual stream. So a random
+rotation that spreads those channels over all can be folded into the weights once, at no cost later. Only the input of
+down_proj, which no linear layer precedes, is rotated while the graph runs, in small Hadamard blocks. Computational
+invariance: Ashkboos et al. 2024, SliceGPT (arXiv:2401.15024) and QuaRot (arXiv:2404.00456).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Matrix = NDArray[np.float32]
 
 
 class RotatedWeights:
-    """Weights of a network that computes the same logits from a rotated residual stream, FP32, by their usual names.
+    """FP32 weights, by their usual names, of a network that computes the same logits from a rotated residual stream.
 
-    The residual stream is turned by one rotation, each value head by another. Norm weights become 1; they are folded
-    into the projections that follow them, which a rotation could not pass through otherwise. down_proj expects its
-    input in blocks turned by `block_rotation`.
+    One rotation turns the residual stream, another each value head. Norm weights become 1: no rotation passes through
+    them, so they are folded into the projections that follow. down_proj expects its input multiplied by
+    `block_hadamard`, block by block.
     """
 
     def __init__(self, architecture: Architecture, weight: Callable[[str], NDArray[Any]]) -> None:
@@ -34,10 +34,10 @@ class RotatedWeights:
         self._weight = weight
         self._stream = _rotation(architecture.hidden_size)
         self._head = _rotation(architecture.head_dim)
-        self._block = block_rotation(architecture.intermediate_size)
+        self._block = block_hadamard(architecture.intermediate_size)
 
     def weight(self, name: str) -> Matrix:
-        """One weight in the orientation of the checkpoint (projections are [out, in])."""
+        """Read one weight in the orientation of the checkpoint (projections are [out, in])."""
         stored = self._read(name)
         prefix, _, part = name.removesuffix(".weight").rpartition(".")
         match part:
@@ -65,24 +65,24 @@ class RotatedWeights:
         return folded
 
     def _by_head(self, rows: Matrix, heads: int) -> Matrix:
-        """Turn each head's rows of a [heads * head_dim, ...] matrix."""
+        """Rotate each head's rows of a [heads * head_dim, ...] matrix."""
         by_head = rows.reshape(heads, self._architecture.head_dim, -1)
         turned: Matrix = np.einsum("ij,hik->hjk", self._head, by_head, optimize=True).reshape(rows.shape)
         return turned
 
 
-def block_rotation(width: int) -> Matrix:
-    """A Hadamard rotation [block, block] for `width` channels in blocks: the largest power of 2 up to 64 that fits."""
+def block_hadamard(width: int) -> Matrix:
+    """Make a Hadamard matrix [block, block] whose blocks fill `width` channels; block is a power of 2, at most 64."""
     block = math.gcd(width, 64)
     hadamard = np.ones((1, 1), np.float32)
     while len(hadamard) < block:
         hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
-    rotation: Matrix = np.divide(hadamard, np.sqrt(block), dtype=np.float32)
-    return rotation
+    orthonormal: Matrix = np.divide(hadamard, np.sqrt(block), dtype=np.float32)
+    return orthonormal
 
 
 def _rotation(size: int) -> Matrix:
-    """A random orthogonal matrix, the same at every build."""
+    """Draw a random orthogonal matrix, the same at every build."""
     orthogonal, _ = np.linalg.qr(np.random.RandomState(size).standard_normal((size, size)))
     rotation: Matrix = orthogonal.astype(np.float32)
     return rotation

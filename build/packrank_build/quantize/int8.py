@@ -1,40 +1,91 @@
-"""The projections of a checkpoint as int8 weights, calibrated on text.
+"""Int8 projections: a pass over a written fp32 graph of rotated weights, and the calibration of its integers.
 
-Layer by layer: what enters each projection of the rotated network (rotation.py) is collected over the calibration
-pairs, its weights are rounded with it (gptq.py), and the following projections are calibrated on what the rounded ones
-pass on. One projection's fp32 weights are in memory at a time, and the integers of all.
+Weights have one scale per output channel. Activations are UINT8 with one scale per token, found while the graph runs:
+no pair's score depends on what else is in the batch. Each projection becomes one com.microsoft.MatMulIntegerToFloat,
+which only ONNX Runtime has. Attention and everything else stay in fp32.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
+from packrank_build.graph.ops import Ops
 from packrank_build.graph.parity_pairs import declaration_articles
 from packrank_build.graph.reference import attended, mlp_activations, rms_norm
 from packrank_build.quantize.gptq import Int8Weight, rounded
-from packrank_build.quantize.hadamard import RotatedWeights, block_rotation
+from packrank_build.quantize.hadamard import RotatedWeights, block_hadamard
+from packrank_build.quantize.projections import finish, projections
 
 # Without VNNI, x86 adds the products of two 8-bit pairs in 16 bits (VPMADDUBSW), which saturate without an error. Two
 # products of a UINT8 and a weight of 7 bits fit (2 * 255 * 63 < 2^15), so the same model is exact on every processor:
 # https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#data-type-selection
 LARGEST = 63
-CALIBRATION_TOKENS = 512  # of a pair
+CALIBRATION_TOKENS = 512  # per pair
 
 Rows = NDArray[np.float32]
 
 
-def calibration_pairs(tokenizer: Tokenizer, max_pair_tokens: int) -> list[NDArray[np.int32]]:
-    """Token ids of pairs in the model's 26 languages, and of English ones about this and that.
+def int8_graph(model: ir.Model, weights: Mapping[str, Int8Weight]) -> ir.Model:
+    """Quantise both operands of every projection of an fp32 graph, in place.
 
-    None of the texts is in a set that scores are judged on.
+    The graph must be one of `RotatedWeights`, and `weights` those of `int8_weights`.
+    """
+    op = Ops(model.graph)
+    quantised: dict[
+        ir.Value, tuple[ir.Value, ir.Value]
+    ] = {}  # query, key and value read the same rows, gate and up too
+    scale = op.constant("int8_row_scale", np.array(1 / 127, np.float32))
+    zero = op.constant("int8_row_zero", np.array(128, np.uint8))
+    for projection in projections(model):
+        rows, name = projection.activation, projection.name
+        known = weights[name]
+        if rows not in quantised:
+            width = known.integers.shape[1]
+            entering = _turned_blocks(op, rows, width) if name.endswith("down_proj.weight") else rows
+            quantised[rows] = _quantised_rows(op, entering, scale, zero)
+        integers, size = quantised[rows]
+        weight = op.constant(f"{name}.int8", np.ascontiguousarray(known.integers.T))
+        weight_scale = op.constant(f"{name}.scale", known.scales)
+        operands = (integers, weight, scale, weight_scale, zero)
+        product = op.node("MatMulIntegerToFloat", *operands, domain="com.microsoft")
+        ir.convenience.replace_all_uses_with(projection.matmul.outputs[0], op.Mul(product, size))
+        model.graph.remove(projection.matmul, safe=True)
+    return finish(model)
+
+
+def _quantised_rows(op: Ops, rows: ir.Value, scale: ir.Value, zero: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """UINT8 rows, and the FP32 size [tokens, 1] that each row was divided by: its largest |value|.
+
+    DynamicQuantizeLinear would give all tokens one scale, in which small tokens beside a large one are lost.
+    """
+    largest = op.ReduceMax(op.Abs(rows), [1], keepdims=1)
+    size = op.Max(largest, op.constant("int8_least_size", np.full(1, 1e-30, np.float32)))
+    return op.QuantizeLinear(op.Div(rows, size), scale, zero), size
+
+
+def _turned_blocks(op: Ops, rows: ir.Value, width: int) -> ir.Value:
+    """Spread the few channels of down_proj's input that are hundreds of times larger than the others.
+
+    All channels of a token share one scale, in which the others would vanish.
+    """
+    hadamard = block_hadamard(width)
+    blocks = op.MatMul(op.Reshape(rows, [-1, len(hadamard)]), op.constant("block_hadamard", hadamard))
+    return op.Reshape(blocks, [-1, width])
+
+
+def calibration_pairs(tokenizer: Tokenizer, max_pair_tokens: int) -> list[NDArray[np.int32]]:
+    """Token ids of pairs in the model's 26 languages, and of English ones on everyday subjects.
+
+    No evaluation set contains any of these texts.
     """
     rows = json.loads(Path(__file__).with_name("calibration_pairs.json").read_text(encoding="utf-8"))
     texts = [(row["query"], row["passage"]) for row in rows]
@@ -48,10 +99,15 @@ def calibration_pairs(tokenizer: Tokenizer, max_pair_tokens: int) -> list[NDArra
 def int8_weights(
     checkpoint: Checkpoint, pairs: Sequence[NDArray[np.int32]], progress: Callable[[str], None] = lambda _: None
 ) -> dict[str, Int8Weight]:
-    """Every projection of the rotated network by its usual name; `pairs` are token ids."""
+    """Round every projection of the rotated network, calibrated on `pairs` of token ids; keys are the usual names.
+
+    Layer by layer, GPTQ rounds each projection with the activations that enter it. Later projections see the
+    activations that the rounded ones pass on. The fp32 weights of one projection are in memory at a time, and the
+    integers of all.
+    """
     architecture = checkpoint.architecture
     weight = RotatedWeights(architecture, checkpoint.weight).weight
-    blocks = block_rotation(architecture.intermediate_size)
+    blocks = block_hadamard(architecture.intermediate_size)
     ones = np.ones(architecture.hidden_size, np.float32)  # norm weights are folded into the projections
     ends = np.cumsum([len(pair) for pair in pairs])[:-1]
     hidden = weight("model.embed_tokens.weight")[np.concatenate(pairs)]
@@ -62,7 +118,7 @@ def int8_weights(
 
         def round_for(rows: Rows, *parts: str, prefix: str = prefix) -> list[Rows]:
             """Round the weights that read the rows, and pass the rows through them."""
-            # as the ranker quantises them, every token counts the same
+            # divided as the graph divides them, so every token counts the same
             sized = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-30)
             second_moment = sized.T @ sized
             for part in parts:

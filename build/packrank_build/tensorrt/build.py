@@ -1,4 +1,4 @@
-"""A TensorRT network -> a serialised engine, with TensorRT for the GPU at hand or with TensorRT-RTX for any."""
+"""The packed ONNX graph -> a serialised engine: with TensorRT for this GPU, or with TensorRT-RTX for any."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def engine_from_onnx(
 ) -> Any:
     """Build an engine of the graph in `onnx` for `target`; returns TensorRT's buffer.
 
-    `trt` is the module `tensorrt`, which builds for this machine's GPU, or with `cross_build` TensorRT-RTX's, which
-    builds for the target without one. `profiles` are the target's unless given. Attention cannot fall apart unseen:
-    the parser leaves it undecomposable, so the build fails where there is no fused kernel. Raises EngineError, also for
-    an engine that TensorRT would build but that would compute something else.
+    `trt` is the module `tensorrt`, which builds for this machine's GPU. With `cross_build` it is TensorRT-RTX's, which
+    builds for the target without a GPU. `profiles` are the target's unless given. The parser makes attention
+    undecomposable, so the build fails where no fused kernel exists. Raises EngineError, also for an engine that
+    TensorRT would build but that would not compute the graph.
     """
     builder = trt.Builder(trt_logger(trt, messages))
     network, parser = network_from_onnx(trt, builder, onnx, messages)
@@ -44,7 +44,7 @@ def engine_from_onnx(
     sm = target.sm if cross_build else None
     engine = build_with_profiles(trt, builder, network, options, messages, sm=sm, progress=progress)
     del parser
-    check_tensors(network, config)  # what TensorRT makes a shape tensor is decided while it builds
+    check_tensors(network, config)  # again: TensorRT chooses its shape tensors while it builds
     if timing_cache is not None and cache is not None:
         timing_cache.parent.mkdir(parents=True, exist_ok=True)
         timing_cache.write_bytes(options.get_timing_cache().serialize())
@@ -61,7 +61,7 @@ def build_with_profiles(
     sm: str | None,
     progress: Callable[[str], None],
 ) -> Any:
-    """Build with the profiles that `options` have: for this machine's GPU, or for `sm` with TensorRT-RTX.
+    """Build with the profiles of `options`: for this machine's GPU, or for `sm` with TensorRT-RTX.
 
     Raises EngineError, also when TensorRT does not use an input.
     """
@@ -86,7 +86,7 @@ def _add_profile(builder: Any, options: Any, profile: Profile) -> None:
 
 
 def _read_timing_cache(options: Any, path: Path | None) -> Any:
-    """A cache of kernel timings makes a second build take a fraction of the first; another GPU's is begun anew."""
+    """Read the cache of kernel timings, which makes a second build much faster; another GPU's cache is discarded."""
     if path is None:
         return None
     cache = options.create_timing_cache(path.read_bytes() if path.is_file() else b"")

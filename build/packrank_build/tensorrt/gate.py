@@ -18,20 +18,20 @@ from packrank_build.graph.reference import reference_logits
 from packrank_build.progress import Progress
 
 TOP = 5
-RANKED_PASSAGES = 10  # a question needs so many passages for its first TOP to mean anything
+RANKED_PASSAGES = 10  # with fewer passages, the first TOP of a question mean little
 
 
 class Ranker(Protocol):
-    """Whatever scores packed requests: an engine on a GPU, or the CPU ranker."""
+    """Scores packed requests: an engine on a GPU, or the CPU ranker."""
 
     def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
-        """Logits of each request, FP32 [pairs] each."""
+        """Score each request: FP32 [pairs] per request."""
         ...
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What an engine may be off. Differences as a share of the largest |reference logit|, at least 1."""
+    """How far an engine may be off. Differences are shares of the largest |reference logit|, taken as at least 1."""
 
     max_share: float
     mean_share: float
@@ -39,8 +39,8 @@ class Thresholds:
     top_overlap: float
 
 
-# fp16 keeps 11 significant bits, bf16 8: parity_gate.py's shares for the largest, a quarter of it for the mean. fp8
-# keeps 4 and is allowed five times bf16's share; docs/gpu.md has what each precision costs the demo ranker.
+# fp16 keeps 11 significant bits, bf16 8: the largest share is parity.py's, the mean a quarter of it. fp8 keeps 4 and is
+# allowed five times bf16's share. docs/gpu.md shows what each precision costs the demo ranker.
 THRESHOLDS = {
     "fp16": Thresholds(max_share=5e-3, mean_share=1.25e-3, kendall_tau=0.99, top_overlap=0.8),
     "bf16": Thresholds(max_share=4e-2, mean_share=1e-2, kendall_tau=0.97, top_overlap=0.8),
@@ -60,7 +60,7 @@ class EngineParity:
     scale: float
 
     def sentence(self) -> str:
-        """The measurement in one line."""
+        """Summarise the measurement in one line."""
         return (
             f"{self.pairs} pairs, logits up to {self.scale:.1f}: |difference| max {self.max_difference:.2e} "
             f"mean {self.mean_difference:.2e}, Kendall tau {self.kendall_tau:.4f}, "
@@ -68,7 +68,7 @@ class EngineParity:
         )
 
     def broken(self, thresholds: Thresholds) -> list[str]:
-        """Names of the thresholds that are not kept; NaN keeps none."""
+        """Name the thresholds that are exceeded; NaN exceeds all."""
         kept = {
             "max_share": self.max_difference <= thresholds.max_share * self.scale,
             "mean_share": self.mean_difference <= thresholds.mean_share * self.scale,
@@ -86,9 +86,9 @@ def check_engine_parity(
     max_pair_tokens: int,
     progress: Progress,
 ) -> EngineParity:
-    """Score the parity questions with the reference and with `ranker`, merged and then the first ones alone.
+    """Score the parity questions with the reference and with `ranker`: all merged, then the first ones alone.
 
-    Raises ParityError when a threshold of `precision` is not kept.
+    Raises ParityError when a threshold of `precision` is exceeded.
     """
     requests = parity_requests(tokenizer, parity_questions(), max_pair_tokens)
     pairs = [pair for request in requests for pair in pairs_of(request)]
@@ -105,14 +105,14 @@ def check_engine_parity(
         broken.append(f"merged and alone differ by {worst_alone:.2e}")
     if broken:
         raise ParityError(
-            f"parity on the GPU: {parity.sentence()}. Not kept for {precision}: {', '.join(broken)} ({thresholds}). "
-            "Nothing was published."
+            f"parity on the GPU: {parity.sentence()}. Over the limits of {precision}: {', '.join(broken)} "
+            f"({thresholds}). Nothing was published."
         )
     return parity
 
 
 def compared(expected: NDArray[np.float32], scored: Sequence[NDArray[np.float32]]) -> EngineParity:
-    """Compare logits of all pairs, FP32 [pairs], with those of each request in the same order."""
+    """Compare the logits of all pairs, FP32 [pairs], with those of each request in the same order."""
     flat = np.concatenate(scored)
     differences = np.abs(flat - expected)
     references = np.split(expected, np.cumsum([len(logits) for logits in scored])[:-1])

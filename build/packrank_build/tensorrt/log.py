@@ -1,4 +1,4 @@
-"""What TensorRT says while it builds: shown as progress, and read, because some faults are only said there."""
+"""TensorRT's messages during a build: shown as progress, and read, because it reports some faults only there."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-# The one engine input that the graph does not use: Triton demands it and makes max_len from it (packed_graph.py).
-UNUSED_INPUT = "longest"
+# The one engine input that the graph never reads: Triton demands it and makes max_len from it (packed_graph.py).
+UNUSED_INPUT = "max_len_carrier"
 
 
 class EngineError(Exception):
-    """The graph cannot become an engine that serves it right; the message says why and what to do."""
+    """The graph cannot become a correct engine; the message says why and what to do."""
 
 
 class BuildMessages:
@@ -24,7 +24,7 @@ class BuildMessages:
         self._scratch_bytes: int | None = None
 
     def add(self, severity: str, message: str) -> None:
-        """Take one message; `severity` is TensorRT's name of it, e.g. WARNING."""
+        """Record one message; `severity` is TensorRT's name for it, e.g. WARNING."""
         if severity == "WARNING":
             self._warnings.append(message)
         elif severity in ("ERROR", "INTERNAL_ERROR"):
@@ -36,34 +36,33 @@ class BuildMessages:
 
     @property
     def scratch_bytes(self) -> int:
-        """Scratch memory of the largest profile."""
+        """Scratch memory of the largest profile. Raises EngineError before TensorRT has reported it."""
         if self._scratch_bytes is None:
-            raise EngineError("TensorRT did not say how much scratch memory the engine needs.")
+            raise EngineError("TensorRT reported no scratch memory for the engine.")
         return self._scratch_bytes
 
     def reason(self) -> str:
-        """Why a call returned nothing: the last error."""
+        """Quote the last error: why a call returned nothing."""
         return self._errors[-1] if self._errors else "TensorRT gave no reason"
 
     def refuse_unused_inputs(self) -> None:
-        """Raise EngineError when the engine ignores an input.
+        """Raise EngineError when the engine ignores an input, which TensorRT reports as a mere warning.
 
-        That a whole input is dropped is a warning to TensorRT. An engine that ignored seq_lens would attend across
-        pairs; one that ignored max_len would have computed the longest length from values, which makes it a shape
-        tensor: Triton's batch input could then not set it.
+        An engine that ignored seq_lens would attend across pairs. One that ignored max_len would compute the longest
+        length from values. That makes it a shape tensor, which Triton's batch input cannot set.
         """
         found = [re.search(r"Unused Input: (\S+)", warning) for warning in self._warnings]
         unused = {match[1] for match in found if match}
         if unused - {UNUSED_INPUT}:
             raise EngineError(
-                f"TensorRT ignores the inputs {', '.join(sorted(unused - {UNUSED_INPUT}))}: the engine would compute "
-                "something else than the graph. This version's ONNX parser does not know a node that uses them; build "
-                "with the TensorRT version that docs/gpu.md names."
+                f"TensorRT ignores the inputs {', '.join(sorted(unused - {UNUSED_INPUT}))}: this version's ONNX parser "
+                "does not know a node that uses them, so the engine would not compute the graph. Build with the "
+                "TensorRT version that docs/gpu.md names."
             )
 
 
 def trt_logger(trt: Any, messages: BuildMessages) -> Any:
-    """An ILogger of the TensorRT module `trt` that hands every message to `messages`."""
+    """Make an ILogger of the TensorRT module `trt` that hands every message to `messages`."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

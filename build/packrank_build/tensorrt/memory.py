@@ -1,4 +1,4 @@
-"""How much of a GPU's memory an engine takes: arithmetic that `make engine-check` holds to what TensorRT reports."""
+"""How much of a GPU's memory an engine takes: arithmetic that `make check-engine` holds to what TensorRT reports."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from math import prod
 from packrank_build.checkpoint.architecture import Architecture
 from packrank_build.tensorrt.targets import EnginePrecision, Profile, Target
 
-# CUDA context, cuBLAS workspaces and Triton's CUDA pool (64 MB): an allowance, measured by no GPU yet.
+# An allowance for the CUDA context, cuBLAS workspaces and Triton's CUDA pool (64 MB). No GPU has measured it yet.
 RESERVED_BYTES = 10**9
-# What stays free of a card's memory, at least.
+# At least this share of a card's memory stays free.
 MARGIN = 0.15
 
 _ACTIVATION = 2  # fp16 and bf16; with fp8 only the operands of projections are smaller, and only for a moment
@@ -17,7 +17,7 @@ _INT32 = _FP32 = 4
 
 
 def weight_bytes(architecture: Architecture, precision: EnginePrecision, max_pair_tokens: int) -> int:
-    """Weights in the engine: norms, score head and rotation tables in fp32, projections in the engine's precision.
+    """Weights in the engine: norms, score head and RoPE tables in fp32, projections in the engine's precision.
 
     The embedding is fp16 where projections are fp8.
     """
@@ -33,33 +33,32 @@ def weight_bytes(architecture: Architecture, precision: EnginePrecision, max_pai
 def scratch_bytes(architecture: Architecture, profile: Profile) -> int:
     """Activations at a profile's maximum.
 
-    The residual stream lives throughout: one fp32 row a token. On top comes the larger of two: the MLP, with gate, up
-    and their product a token and the residual stream's next value; or attention, with query, key, value and result a
-    frame (pairs x longest). Layers follow one another, so their number does not count.
+    The residual stream lives throughout: one fp32 row per token. On top comes the larger of two. The MLP holds gate,
+    up, their product and the residual stream's next value per token. Attention holds query, key, value and result per
+    padded token. Layers follow one another, so their number does not count.
     """
-    tokens, frames = profile.tokens[2], profile.pairs[2] * profile.longest[2]
+    tokens, padded_tokens = profile.tokens[2], profile.pairs[2] * profile.max_len[2]
     heads_width = (architecture.heads + architecture.kv_heads) * architecture.head_dim
     stream = tokens * _FP32 * architecture.hidden_size
     mlp = tokens * (3 * _ACTIVATION * architecture.intermediate_size + _FP32 * architecture.hidden_size)
-    attention = frames * 2 * _ACTIVATION * heads_width
+    attention = padded_tokens * 2 * _ACTIVATION * heads_width
     return stream + max(mlp, attention)
 
 
 def tensor_bytes(target: Target) -> int:
     """Buffers of inputs and outputs, which Triton allocates once for the largest profile."""
     return max(
-        2 * profile.tokens[2] * _INT32 + profile.longest[2] * _INT32 + profile.pairs[2] * (_INT32 + _FP32)
+        2 * profile.tokens[2] * _INT32 + profile.max_len[2] * _INT32 + profile.pairs[2] * (_INT32 + _FP32)
         for profile in target.profiles
     )
 
 
 def engine_bytes(architecture: Architecture, target: Target, precision: EnginePrecision, max_pair_tokens: int) -> int:
-    """Everything that the target's instances hold: ON_PROFILE_CHANGE reserves each profile's scratch for itself."""
+    """Everything that the engine holds. ON_PROFILE_CHANGE reserves scratch memory for every profile."""
     scratch = sum(scratch_bytes(architecture, profile) for profile in target.profiles)
-    one = weight_bytes(architecture, precision, max_pair_tokens) + scratch + tensor_bytes(target)
-    return target.instances * one
+    return weight_bytes(architecture, precision, max_pair_tokens) + scratch + tensor_bytes(target)
 
 
 def fits(target: Target, needed_bytes: int) -> bool:
-    """Whether an engine of that size leaves the stated margin of the card's memory free."""
+    """Whether an engine of that size leaves MARGIN of the card's memory free."""
     return needed_bytes + RESERVED_BYTES <= (1 - MARGIN) * target.memory_bytes

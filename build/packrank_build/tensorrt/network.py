@@ -1,4 +1,4 @@
-"""The packed ONNX graph -> a TensorRT network, checked for what TensorRT accepts without an error and gets wrong."""
+"""The packed ONNX graph -> a TensorRT network, checked for what TensorRT would silently get wrong."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TRITON_TYPES = {"INT32": DataType.TYPE_INT32, "FLOAT": DataType.TYPE_FP32}
 
 
 def network_from_onnx(trt: Any, builder: Any, onnx: Path, messages: BuildMessages) -> tuple[Any, Any]:
-    """Parse a graph into a strongly typed network: the precision is the graph's, TensorRT chooses none.
+    """Parse a graph into a strongly typed network: TensorRT keeps the precision of every node.
 
-    `trt` is the module `tensorrt`, or TensorRT-RTX's. Returns network and parser; the parser holds the weights that
+    `trt` is the module `tensorrt`, or TensorRT-RTX's. Returns network and parser. The parser holds the weights that
     the network refers to, so it must live as long. Raises EngineError with the parser's words.
     """
     logger = builder.logger
@@ -43,7 +43,7 @@ def check_attention(network: Any, architecture: Architecture) -> None:
     if len(attentions) != architecture.layers:
         raise EngineError(
             f"the network has {len(attentions)} attention layers, the model {architecture.layers}: TensorRT's parser "
-            "has taken attention apart and could not run it fused."
+            "took attention apart, so it would not run fused."
         )
     if architecture.causal:
         return
@@ -51,7 +51,7 @@ def check_attention(network: Any, architecture: Architecture) -> None:
         mask = attention.get_input(3) if attention.num_inputs > 3 else None
         if mask is None or mask.dtype.name != "BOOL" or tuple(mask.shape) != (-1, 1, 1, -1):
             raise EngineError(
-                f"{attention.name} has no mask of [pairs, 1, 1, longest]: it would attend beyond the pairs' ends. "
+                f"{attention.name} has no mask of [pairs, 1, 1, max_len]: it would attend beyond the pairs' ends. "
                 "Write the graph with attention='row_mask'."
             )
 
@@ -78,6 +78,6 @@ def check_tensors(network: Any, config: ModelConfig) -> None:
 
 
 def ranker_config(repository: Path, name: str) -> ModelConfig:
-    """The ranker's named config in a model repository."""
+    """Read a named config of the ranker in a model repository."""
     path = repository / "ranker" / "configs" / f"{name}.pbtxt"
     return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())

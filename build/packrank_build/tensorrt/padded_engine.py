@@ -1,6 +1,6 @@
-"""The baseline of `make gpu-check`: the same checkpoint as an engine of padded pairs, as others export it.
+"""The baseline of `make check-gpu`: the same checkpoint as an engine of padded pairs, as others export it.
 
-Same weights, precision, operators and fused attention as the packed engine; the input is a rectangle [pairs, longest]
+Weights, precision, operators and fused attention are the packed engine's. The input is a rectangle [pairs, max_len],
 and every pad token is computed. No GPU has run this file yet.
 """
 
@@ -18,22 +18,22 @@ from packrank_build.tensorrt.log import BuildMessages, trt_logger
 from packrank_build.tensorrt.network import network_from_onnx
 from packrank_build.tensorrt.runner import EngineRun
 
-# Longest pair of each profile; a profile's rectangle holds as many pairs as the budget of frames allows at that length.
+# Longest pair of each profile. A profile holds as many pairs as the budget of padded tokens allows at that length.
 LONGEST = (128, 512, 2048, 8192)
 
 
-def padded_profiles(frames: int) -> list[tuple[int, int]]:
-    """Most pairs and longest pair of each profile, `frames` being pairs x longest at most."""
-    return [(max(1, frames // longest), longest) for longest in LONGEST]
+def padded_profiles(max_padded_tokens: int) -> list[tuple[int, int]]:
+    """Most pairs and longest pair of each profile; `max_padded_tokens` bounds their product."""
+    return [(max(1, max_padded_tokens // longest), longest) for longest in LONGEST]
 
 
-def padded_batches(lengths: Sequence[int], frames: int) -> list[list[int]]:
-    """Indexes of pairs in runs that fit a profile each, in the order given: sort by length for less padding."""
+def padded_batches(lengths: Sequence[int], max_padded_tokens: int) -> list[list[int]]:
+    """Cut pairs into runs that fit a profile each: their indexes, in the order given. Sort them for less padding."""
     batches: list[list[int]] = []
     longest = 0
     for index, length in enumerate(lengths):
         longest = max(longest, length)
-        most = next(pairs for pairs, limit in padded_profiles(frames) if longest <= limit)
+        most = next(pairs for pairs, limit in padded_profiles(max_padded_tokens) if longest <= limit)
         if not batches or len(batches[-1]) >= most:
             batches.append([])
             longest = length
@@ -42,7 +42,7 @@ def padded_batches(lengths: Sequence[int], frames: int) -> list[list[int]]:
 
 
 def padded_inputs(pairs: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
-    """input_ids INT32 [pairs, longest], padded with token 0, and seq_lens INT32 [pairs]."""
+    """input_ids INT32 [pairs, max_len], padded with token 0, and seq_lens INT32 [pairs]."""
     lengths = np.fromiter(map(len, pairs), np.int32, len(pairs))
     input_ids = np.zeros((len(pairs), int(lengths.max())), np.int32)
     for row, ids in zip(input_ids, pairs, strict=True):
@@ -51,13 +51,19 @@ def padded_inputs(pairs: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]
 
 
 def padded_engine(
-    trt: Any, onnx: Path, frames: int, messages: BuildMessages, *, sm: str | None, progress: Callable[[str], None]
+    trt: Any,
+    onnx: Path,
+    max_padded_tokens: int,
+    messages: BuildMessages,
+    *,
+    sm: str | None,
+    progress: Callable[[str], None],
 ) -> Any:
-    """Build an engine of a padded graph; with `sm` TensorRT-RTX's, without a GPU. Raises EngineError."""
+    """Build an engine of a padded graph. With `sm`, TensorRT-RTX builds it without a GPU. Raises EngineError."""
     builder = trt.Builder(trt_logger(trt, messages))
     network, parser = network_from_onnx(trt, builder, onnx, messages)
     options = builder.create_builder_config()
-    for pairs, longest in padded_profiles(frames):
+    for pairs, longest in padded_profiles(max_padded_tokens):
         profile = builder.create_optimization_profile()
         profile.set_shape("input_ids", (1, 1), (min(8, pairs), longest // 2), (pairs, longest))
         profile.set_shape("seq_lens", (1,), (min(8, pairs),), (pairs,))
@@ -70,17 +76,17 @@ def padded_engine(
 class PaddedRanker:
     """Scores pairs with a padded plan on the GPU."""
 
-    def __init__(self, trt: Any, plan: bytes, frames: int) -> None:
+    def __init__(self, trt: Any, plan: bytes, max_padded_tokens: int) -> None:
         self._run = EngineRun(trt, plan)
-        self._frames = frames
+        self._max_padded_tokens = max_padded_tokens
 
     def logits(self, pairs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Logits FP32 [pairs] of one batch that fits a profile."""
+        """Score one batch that fits a profile: logits FP32 [pairs]."""
         inputs = padded_inputs(pairs)
         count, longest = inputs["input_ids"].shape
         fitting = [
             place
-            for place, (most, limit) in enumerate(padded_profiles(self._frames))
+            for place, (most, limit) in enumerate(padded_profiles(self._max_padded_tokens))
             if count <= most and longest <= limit
         ]
         return self._run.logits(inputs, fitting[0] if fitting else None)

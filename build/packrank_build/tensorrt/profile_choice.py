@@ -1,4 +1,4 @@
-"""Which of an engine's profiles Triton runs a merged batch with."""
+"""Which requests Triton merges, and which of an engine's profiles it runs the batch with."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from packrank_build.tensorrt.targets import BatchBudget, Profile
 
 
-def profile_of_batch(profiles: Sequence[Profile], tokens: int, pairs: int, carried: int) -> int | None:
-    """Index of the profile for a batch with these sums over its requests; None when none fits.
+def profile_of_batch(profiles: Sequence[Profile], tokens: int, pairs: int, max_lens: int) -> int | None:
+    """Pick the profile for a batch with these sums over its requests; returns its index, None when none fits.
 
-    `carried` is the sum of the requests' longest pairs. As GetMostOptimizedProfile of tensorrt_backend's
-    instance_state.cc chooses: of the profiles that hold every sum, the one whose typical shape is nearest by the sum of
-    absolute differences, the first of equals. Batch inputs, hence the longest pair, do not count. Where None is
-    returned, Triton takes the first profile, which then fails every request of the batch.
+    `max_lens` is the sum of the requests' longest pairs: the elements of max_len_carrier. The rule is
+    GetMostOptimizedProfile's in tensorrt_backend's instance_state.cc. Among the profiles that hold every sum it takes
+    the one whose typical shape is nearest by the sum of absolute differences, the first of equals. Batch inputs, hence
+    max_len, do not count. Where this returns None, Triton takes the first profile, which then fails every request.
     """
-    sums = {"input_ids": tokens, "seq_lens": pairs, "longest": carried}
+    sums = {"input_ids": tokens, "seq_lens": pairs, "max_len_carrier": max_lens}
     distances = {}
     for index, profile in enumerate(profiles):
         shapes = profile.shapes()
@@ -25,13 +25,13 @@ def profile_of_batch(profiles: Sequence[Profile], tokens: int, pairs: int, carri
 
 
 def first_batch(requests: Sequence[tuple[int, int, int]], budget: BatchBudget, max_requests: int) -> int:
-    """How many of the waiting requests the batching strategy merges; the first one always.
+    """Count the waiting requests that the batching strategy merges; the first one always joins.
 
     Each request is its tokens, pairs and longest pair. The same rule as batchstrategy.c.
     """
     tokens = pairs = longest = 0
     for count, (more_tokens, more_pairs, its_longest) in enumerate(requests[:max_requests]):
         tokens, pairs, longest = tokens + more_tokens, pairs + more_pairs, max(longest, its_longest)
-        if count and (tokens > budget.tokens or pairs > budget.pairs or pairs * longest > budget.frames):
+        if count and (tokens > budget.tokens or pairs > budget.pairs or pairs * longest > budget.padded_tokens):
             return count
     return min(len(requests), max_requests)

@@ -1,6 +1,6 @@
-"""A plan run directly on the GPU, as Triton would run it: what the parity gate judges.
+"""Runs a plan directly on the GPU, as Triton would: what the parity gate judges.
 
-Needs `tensorrt` and `cuda-bindings`, which only a GPU machine has. No GPU has run this file yet.
+It needs `tensorrt` and `cuda-bindings`, which only a GPU machine has. No GPU has run this file yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from packrank_backend.packing import PackedPairs
+from packrank_backend.packing import PackedPairs, run_inputs
 from packrank_build.tensorrt.log import BuildMessages, EngineError, trt_logger
 from packrank_build.tensorrt.profile_choice import first_batch, profile_of_batch
 from packrank_build.tensorrt.targets import MAX_REQUESTS, Target
@@ -42,13 +42,8 @@ class EngineRun:
         if self._context is None:
             raise EngineError(f"no execution context could be created: {messages.reason()}")
 
-    def scratch_bytes(self) -> list[int]:
-        """What each profile reserves on this GPU."""
-        profiles = range(self._engine.num_optimization_profiles)
-        return [int(self._engine.get_device_memory_size_for_profile_v2(profile)) for profile in profiles]
-
     def logits(self, inputs: Mapping[str, NDArray[np.int32]], profile: int | None) -> NDArray[np.float32]:
-        """Logits FP32 [pairs] of one run, in the given profile; None if the batch fits none."""
+        """Run once in a profile: logits FP32 [pairs]. A `profile` of None means that the batch fits none."""
         if profile is None or not self._context.set_optimization_profile_async(profile, self._stream):
             raise EngineError(
                 f"no profile of the engine holds a batch of {[array.shape for array in inputs.values()]}."
@@ -83,7 +78,7 @@ class EngineRun:
         return address
 
     def _checked(self, result: tuple[Any, ...]) -> Any:
-        """The value of a CUDA call, which returns its error first."""
+        """Return the value of a CUDA call, whose first element is its error."""
         if int(result[0]) != 0:
             raise EngineError(f"CUDA: {result[0].name}")
         return result[1] if len(result) > 1 else None
@@ -97,21 +92,16 @@ class EngineRanker:
         self._run = EngineRun(trt, plan)
 
     def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
-        """Logits of each request, FP32 [pairs] each."""
-        sizes = [(len(r.input_ids), len(r.seq_lens), int(r.seq_lens.max())) for r in requests]
+        """Score each request: FP32 [pairs] per request."""
+        sizes = [(len(r.input_ids), len(r.seq_lens), r.max_len) for r in requests]
         answers: list[NDArray[np.float32]] = []
         while len(answers) < len(requests):
             start = len(answers)
             count = first_batch(sizes[start:], self._target.batch, MAX_REQUESTS)
             batch = requests[start : start + count]
-            inputs = {
-                "input_ids": np.concatenate([request.input_ids for request in batch]),
-                "seq_lens": np.concatenate([request.seq_lens for request in batch]),
-                "longest": np.concatenate([request.longest for request in batch]),
-                "max_len": np.zeros(max(len(request.longest) for request in batch), np.int32),
-            }
+            inputs = run_inputs(batch)
             profile = profile_of_batch(
-                self._target.profiles, len(inputs["input_ids"]), len(inputs["seq_lens"]), len(inputs["longest"])
+                self._target.profiles, len(inputs["input_ids"]), len(inputs["seq_lens"]), len(inputs["max_len_carrier"])
             )
             scored = self._run.logits(inputs, profile)
             answers += np.split(scored, np.cumsum([len(request.seq_lens) for request in batch])[:-1])

@@ -1,16 +1,16 @@
-"""The GPUs that engines are built for: one table, which configs, builder, batching and docs agree with by test.
+"""The GPUs that engines are built for: one table. Configs, builder, batching and docs agree with it by test.
 
 How the numbers follow from one another:
 
-* A request holds at most REQUEST (the tokenizer refuses more), on every target the same, so that what one machine
-  accepts no other refuses. `frames` are pairs x longest pair: attention works on that many rows (packed_graph.py).
-* Requests are merged up to `batch`. Its tokens are about a tenth of a second of work at the card's ceiling; its frames
-  are four times that, since an uneven batch computes attention on padding.
-* Profiles cover both. Triton picks a profile by the *sums* of the ragged inputs (tokens, pairs, and the carrier's
-  elements) and never looks at the longest pair, which is a batch input (tensorrt_backend, GetMostOptimizedProfile).
-  So profiles must be told apart by tokens and pairs alone: their ranges of pairs do not overlap, and within a range
-  `frames` bounds the longest pair. `one_query` overlaps, which is safe: no pair is longer than all tokens together.
-* An engine's memory is its weights and the scratch memory of every profile (engine_memory.py).
+* A request holds at most REQUEST; the tokenizer refuses more. It is the same for every target, so a request that one
+  machine accepts no other refuses. Padded tokens are pairs x longest pair: what attention works on (packed_graph.py).
+* Requests are merged up to `batch`. Its tokens take about a tenth of a second at the card's ceiling. Its padded tokens
+  are four times that, since a batch of uneven lengths computes attention on padding.
+* Profiles cover both. Triton picks a profile by the *sums* of the ragged inputs: tokens, pairs, and the carrier's
+  elements. It never looks at the longest pair, which is a batch input (tensorrt_backend, GetMostOptimizedProfile). So
+  tokens and pairs alone must tell profiles apart: their ranges of pairs do not overlap, and within a range the padded
+  tokens bound the longest pair. `one_query` overlaps, which is safe: no pair is longer than all tokens together.
+* An engine's memory is its weights and the scratch memory of every profile (memory.py).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Literal
 
 from packrank_backend.pairs import PairLimits
 
-# Requests merged at most. The budgets below end a batch sooner, unless its requests are tiny.
+# At most this many requests are merged. The budgets below end a batch sooner, unless its requests are tiny.
 MAX_REQUESTS = 64
 
 # fp8 has hardware on compute capability 8.9 and newer; TensorRT refuses it elsewhere.
 EnginePrecision = Literal["fp16", "bf16", "fp8"]
 
-Bounds = tuple[int, int, int]  # least, typical (kernels are chosen for it), most
+Bounds = tuple[int, int, int]  # least, typical (TensorRT tunes its kernels for it), most
 
-REQUEST = PairLimits(max_pair_tokens=8192, max_passages=512, max_request_tokens=16384, max_request_frames=131072)
+REQUEST = PairLimits(max_pair_tokens=8192, max_passages=512, max_request_tokens=16384, max_request_padded_tokens=131072)
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,25 @@ class Profile:
     name: str
     tokens: Bounds
     pairs: Bounds
-    longest: Bounds
+    max_len: Bounds
 
     def shapes(self) -> dict[str, Bounds]:
         """Bounds of the one dimension of each engine input.
 
-        The carrier `longest` has as many elements as the longest pairs of all merged requests have together: between
-        one and all tokens.
+        max_len_carrier has as many elements as the longest pairs of all merged requests together have tokens: at least
+        one, at most all tokens.
         """
-        carried = (1, *self.tokens[1:])
-        return {"input_ids": self.tokens, "seq_lens": self.pairs, "longest": carried, "max_len": self.longest}
+        carrier = (1, *self.tokens[1:])
+        return {"input_ids": self.tokens, "seq_lens": self.pairs, "max_len_carrier": carrier, "max_len": self.max_len}
 
 
 @dataclass(frozen=True)
 class BatchBudget:
-    """How much is merged into one run: sums over the requests, and pairs x longest pair."""
+    """How much is merged into one run: sums over the requests. `padded_tokens` is pairs x longest pair."""
 
     tokens: int
     pairs: int
-    frames: int
+    padded_tokens: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,6 @@ class Target:
     precisions: tuple[EnginePrecision, ...]
     batch: BatchBudget
     profiles: tuple[Profile, ...]
-    instances: int = 1
 
     @property
     def sm(self) -> str:
@@ -82,19 +81,18 @@ class Target:
     def plan_file(self) -> str:
         """Name of the engine in the model's version directory.
 
-        With the target's name, because an engine of another target with the same compute capability has other
-        profiles.
+        It holds the target's name, because two targets with the same compute capability have different profiles.
         """
         return f"{self.name}.{self.sm.lower()}.plan"
 
 
 def _profiles(max_tokens: int, max_pairs: int) -> tuple[Profile, ...]:
     return (
-        Profile("one_query", tokens=(1, 512, 1024), pairs=(1, 8, 32), longest=(1, 128, 1024)),
-        Profile("few_pairs", tokens=(1, 8192, max_tokens), pairs=(1, 16, 32), longest=(1, 1024, 8192)),
-        Profile("some_pairs", tokens=(33, 8192, max_tokens), pairs=(33, 64, 128), longest=(1, 256, 4096)),
+        Profile("one_query", tokens=(1, 512, 1024), pairs=(1, 8, 32), max_len=(1, 128, 1024)),
+        Profile("few_pairs", tokens=(1, 8192, max_tokens), pairs=(1, 16, 32), max_len=(1, 1024, 8192)),
+        Profile("some_pairs", tokens=(33, 8192, max_tokens), pairs=(33, 64, 128), max_len=(1, 256, 4096)),
         Profile(
-            "many_pairs", tokens=(129, max_tokens, max_tokens), pairs=(129, 256, max_pairs), longest=(1, 128, 1024)
+            "many_pairs", tokens=(129, max_tokens, max_tokens), pairs=(129, 256, max_pairs), max_len=(1, 128, 1024)
         ),
     )
 
@@ -109,7 +107,7 @@ TARGETS = {
             memory_bytes=80 * 10**9,
             peak_fp16_flops=989e12,
             precisions=("fp16", "bf16", "fp8"),
-            batch=BatchBudget(tokens=32768, pairs=1024, frames=131072),
+            batch=BatchBudget(tokens=32768, pairs=1024, padded_tokens=131072),
             profiles=_profiles(32768, 1024),
         ),
         Target(
@@ -119,7 +117,7 @@ TARGETS = {
             memory_bytes=40 * 10**9,
             peak_fp16_flops=312e12,
             precisions=("fp16", "bf16"),
-            batch=BatchBudget(tokens=16384, pairs=512, frames=65536),
+            batch=BatchBudget(tokens=16384, pairs=512, padded_tokens=65536),
             profiles=_profiles(16384, 512),
         ),
         Target(
@@ -129,7 +127,7 @@ TARGETS = {
             memory_bytes=48 * 10**9,
             peak_fp16_flops=362e12,
             precisions=("fp16", "bf16", "fp8"),
-            batch=BatchBudget(tokens=16384, pairs=512, frames=65536),
+            batch=BatchBudget(tokens=16384, pairs=512, padded_tokens=65536),
             profiles=_profiles(16384, 512),
         ),
         Target(
@@ -139,7 +137,7 @@ TARGETS = {
             memory_bytes=24 * 10**9,
             peak_fp16_flops=121e12,
             precisions=("fp16", "bf16", "fp8"),
-            batch=BatchBudget(tokens=8192, pairs=512, frames=32768),
+            batch=BatchBudget(tokens=8192, pairs=512, padded_tokens=32768),
             profiles=_profiles(16384, 512),
         ),
         Target(
@@ -149,7 +147,7 @@ TARGETS = {
             memory_bytes=24 * 10**9,
             peak_fp16_flops=70e12,
             precisions=("fp16", "bf16"),
-            batch=BatchBudget(tokens=4096, pairs=256, frames=16384),
+            batch=BatchBudget(tokens=4096, pairs=256, padded_tokens=16384),
             profiles=_profiles(16384, 512),
         ),
     )

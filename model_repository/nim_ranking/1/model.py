@@ -1,9 +1,9 @@
-"""Triton's edge of NIM's answer: tensors in, `packrank_backend.nim_tensors`, tensors out."""
+"""Triton's edge of NIM's answer: calls `packrank_backend.nim_tensors`."""
 
 import triton_python_backend_utils as pb_utils
 
 from packrank_backend.nim_tensors import nim_ranking
-from packrank_backend.triton_tensors import array_from_tensor, tensor_from_array
+from packrank_backend.triton.tensors import array_from_tensor, tensor_from_array
 
 
 class TritonPythonModel:

@@ -1,4 +1,4 @@
-"""Triton's edge of NIM's request: tensors in, the tokenizer's own code, tensors out."""
+"""Triton's edge of NIM's request: calls the same code as the tokenizer."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from packrank_backend.errors import InvalidRequest
 from packrank_backend.nim_tensors import question_from_nim_tensors
 from packrank_backend.packing import pack
 from packrank_backend.pairs import encode_questions, limits_from_config
-from packrank_backend.triton_errors import error_response
-from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
+from packrank_backend.triton.errors import error_response
+from packrank_backend.triton.tensors import tensor_from_array, texts_from_tensor
 
 
 class TritonPythonModel:
-    """query BYTES [1 or N, 1], passage BYTES [N, 1] -> input_ids INT32 [1, T], seq_lens INT32 [1, N], longest."""
+    """query BYTES [1 or N, 1], passage BYTES [N, 1] -> the tensors of `packrank_backend.packing`, with a leading 1."""
 
     def initialize(self, args):
         """Load the tokenizer that was published with the ranker."""
@@ -27,7 +27,7 @@ class TritonPythonModel:
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
 
     def execute(self, requests):
-        """Triton hands over one request at a time: NIM's tensors have no batch dimension to merge along."""
+        """Tokenise one request at a time: NIM's tensors have no batch dimension along which Triton could merge."""
         return [self._response(request) for request in requests]
 
     def _response(self, request):
@@ -40,6 +40,5 @@ class TritonPythonModel:
         (answer,) = encode_questions(self.tokenizer, [question], self.limits)
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
-        packed = pack(answer.ids)
-        tensors = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "longest": packed.longest}
+        tensors = pack(answer.ids).tensors()
         return pb_utils.InferenceResponse([tensor_from_array(name, rows[None]) for name, rows in tensors.items()])

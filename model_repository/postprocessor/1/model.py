@@ -1,4 +1,4 @@
-"""Triton's edge of the postprocessor: logits in, `packrank_backend.sigmoid`, scores out; and the time of each stage."""
+"""Triton's edge of the postprocessor: calls `packrank_backend.sigmoid` and `stage_times`."""
 
 import time
 
@@ -6,7 +6,7 @@ import triton_python_backend_utils as pb_utils
 
 from packrank_backend.sigmoid import sigmoid
 from packrank_backend.stage_times import stage_times_us
-from packrank_backend.triton_tensors import array_from_tensor, tensor_from_array
+from packrank_backend.triton.tensors import array_from_tensor, tensor_from_array
 
 
 class TritonPythonModel:

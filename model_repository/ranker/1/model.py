@@ -1,4 +1,4 @@
-"""Triton's edge of the CPU ranker: tensors in, `packrank_backend.cpu_ranker`, tensors out."""
+"""Triton's edge of the CPU ranker: calls `packrank_backend.cpu_ranker`."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from packrank_backend.build_record import require_same_build
 from packrank_backend.cpu_ranker import published_ranker
 from packrank_backend.errors import InvalidRequest
 from packrank_backend.packing import packed_from_tensors
-from packrank_backend.triton_errors import error_response
-from packrank_backend.triton_tensors import array_from_tensor, tensor_from_array
+from packrank_backend.triton.errors import error_response
+from packrank_backend.triton.tensors import array_from_tensor, tensor_from_array
 
 
 class TritonPythonModel:
-    """input_ids INT32 [1, T], seq_lens INT32 [1, K], longest INT32 [1, M] -> logits FP32 [1, K]."""
+    """input_ids INT32 [1, T], seq_lens INT32 [1, K], max_len_carrier INT32 [1, M] -> logits FP32 [1, K]."""
 
     def initialize(self, args):
         """Load the published ONNX model."""
@@ -29,7 +29,7 @@ class TritonPythonModel:
         require_same_build(self.ranker.record, directory.parents[1] / "tokenizer" / args["model_version"])
 
     def execute(self, requests):
-        """Score all merged requests together; a refused one does not touch the others."""
+        """Score all merged requests together; a refused request leaves the others alone."""
         checked = [self._packed(request) for request in requests]
         accepted = [packed for packed in checked if not isinstance(packed, InvalidRequest)]
         scored = iter(self.ranker.logits(accepted) if accepted else [])

@@ -1,4 +1,4 @@
-"""Triton's edge of the tokenizer: tensors in, `packrank_backend.pairs`, tensors out."""
+"""Triton's edge of the tokenizer: calls `packrank_backend.pairs`."""
 
 import time
 from pathlib import Path
@@ -12,15 +12,15 @@ from packrank_backend.errors import InvalidRequest
 from packrank_backend.packing import pack
 from packrank_backend.pairs import encode_questions, limits_from_config
 from packrank_backend.request_texts import question_from_tensors
-from packrank_backend.triton_errors import error_response
-from packrank_backend.triton_tensors import tensor_from_array, texts_from_tensor
+from packrank_backend.triton.errors import error_response
+from packrank_backend.triton.tensors import tensor_from_array, texts_from_tensor
 
 
 class TritonPythonModel:
-    """query BYTES [1, 1], passages BYTES [1, K] -> input_ids INT32 [1, T], longest, and INT32 [1, K] each:
+    """query BYTES [1, 1], passages BYTES [1, K] -> the tensors of `packrank_backend.packing`, each with a leading 1.
 
-    seq_lens, the tokens of each pair, and untruncated_token_counts, what they were before the pair was cut; and
-    tokenised_ns INT64 [1, 2], when this began and ended (time.monotonic_ns).
+    Also untruncated_token_counts INT32 [1, K], each pair's tokens before it was cut, and tokenised_ns INT64 [1, 2],
+    when tokenising began and ended (time.monotonic_ns).
     """
 
     def initialize(self, args):
@@ -32,7 +32,7 @@ class TritonPythonModel:
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
 
     def execute(self, requests):
-        """Tokenise all merged requests together; a refused one does not touch the others."""
+        """Tokenise all merged requests together; a refused request leaves the others alone."""
         began_ns = time.monotonic_ns()
         questions = [self._question(request) for request in requests]
         accepted = [question for question in questions if not isinstance(question, InvalidRequest)]
@@ -54,11 +54,8 @@ class TritonPythonModel:
     def _response(answer, tokenised_ns):
         if isinstance(answer, InvalidRequest):
             return error_response(answer)
-        packed = pack(answer.ids)
         tensors = {
-            "input_ids": packed.input_ids,
-            "seq_lens": packed.seq_lens,
-            "longest": packed.longest,
+            **pack(answer.ids).tensors(),
             "untruncated_token_counts": np.array(answer.untruncated_token_counts, np.int32),
             "tokenised_ns": tokenised_ns,
         }

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint, architecture_from_config
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
+from tests.support.random_checkpoint import write_random_checkpoint
 
 
 @pytest.fixture

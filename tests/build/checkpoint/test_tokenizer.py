@@ -5,8 +5,8 @@ import pytest
 from tokenizers import Tokenizer, processors
 
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint, architecture_from_config
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from tests.support.random_checkpoint import write_random_checkpoint
 
 
 @pytest.fixture

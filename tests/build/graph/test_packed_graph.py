@@ -10,32 +10,39 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from packrank_backend.packing import PackedPairs, pack
+from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
-from packrank_build.graph.packed_graph import BLOCKWISE_FROM_TOKENS, Precision
+from packrank_build.graph.attention import BLOCKWISE_FROM_TOKENS
+from packrank_build.graph.export import export_graph, save_graph
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.reference import reference_logits
-from packrank_build.make_model import export_graph
+from packrank_build.make_model import ModelPrecision
 from packrank_build.progress import Progress
-from packrank_build.quantize.int8 import int8_weights
+from packrank_build.quantize.hadamard import RotatedWeights
+from packrank_build.quantize.int8 import int8_graph, int8_weights
 from tests.support.checkpoints import CHECKPOINTS
+from tests.support.random_checkpoint import write_random_checkpoint
 
 LIMIT = 96
 
 
-def session(checkpoint: Checkpoint, directory: Path, precision: Precision, *, emulate: bool = False) -> Any:
+def session(checkpoint: Checkpoint, directory: Path, precision: ModelPrecision, *, emulate: bool = False) -> Any:
     path = directory / f"{precision}.onnx"
-    random = np.random.default_rng(1)
-    int8 = int8_weights(checkpoint, [random.integers(0, 128256, LIMIT, np.int32)]) if precision == "int8" else None
-    export_graph(checkpoint, precision, LIMIT, path, Progress(), emulate=emulate, int8=int8)
+    if precision == "int8":
+        weights = int8_weights(checkpoint, [np.random.default_rng(1).integers(0, 128256, LIMIT, np.int32)])
+        rotated = RotatedWeights(checkpoint.architecture, checkpoint.weight)
+        graph = packed_graph(checkpoint.architecture, rotated.weight, "fp32", LIMIT)
+        save_graph(int8_graph(graph, weights), path, Progress())
+    else:
+        export_graph(checkpoint, precision, LIMIT, path, Progress(), emulate=emulate)
     onnx.checker.check_model(path, full_check=True)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def run(graph: Any, packed: PackedPairs, longest: int | None = None) -> NDArray[np.float32]:
-    max_len = np.zeros(longest or int(packed.seq_lens.max()), np.int32)
-    inputs = {"input_ids": packed.input_ids, "seq_lens": packed.seq_lens, "max_len": max_len}
-    inputs["longest"] = np.zeros(3, np.int32)
+def run(graph: Any, packed: PackedPairs, max_len: int | None = None) -> NDArray[np.float32]:
+    inputs = run_inputs([packed])
+    if max_len is not None:
+        inputs["max_len"] = np.zeros(max_len, np.int32)
     logits: NDArray[np.float32] = graph.run(["logits"], inputs)[0]
     return logits
 
@@ -62,7 +69,7 @@ def test_packed_pairs_of_any_lengths_score_as_alone(built: Any, lengths: list[in
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_long_pair_scores_alone_as_among_others(name: str, tmp_path: Path, llama3_tokenizer: Path) -> None:
-    """Alone its attention is computed block by block, where the model is not causal."""
+    """Alone, attention runs block by block, unless the model is causal."""
     write_random_checkpoint(tmp_path, llama3_tokenizer, "tiny", **CHECKPOINTS[name])
     checkpoint, path = Checkpoint(tmp_path), tmp_path / "long.onnx"
     export_graph(checkpoint, "fp32", BLOCKWISE_FROM_TOKENS + 1, path, Progress())
@@ -91,12 +98,12 @@ def test_both_attention_forms_compute_the_same(name: str, tmp_path: Path, llama3
     random = np.random.default_rng(3)
     for pair_lengths in ([1], [1, 1, 1], [96, 1, 40], [17, 5, 5, 60, 2]):
         pairs = [random.integers(0, 128256, length).tolist() for length in pair_lengths]
-        scored = run(row_mask, pack(pairs), longest=max(pair_lengths) + 3)
+        scored = run(row_mask, pack(pairs), max_len=max(pair_lengths) + 3)
         np.testing.assert_allclose(scored, run(lengths, pack(pairs)), rtol=0, atol=1e-4)
 
 
 def test_a_row_mask_is_what_keeps_pairs_apart(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """The comparison above would miss a mask that is not connected if attention to wrong frames changed nothing."""
+    """If attention beyond a pair's end changed nothing, the comparison above would miss a missing mask."""
     checkpoint = Checkpoint(tiny_checkpoint)
     export_graph(checkpoint, "fp32", LIMIT, tmp_path / "masked.onnx", Progress(), attention="row_mask")
     model = onnx.load(tmp_path / "masked.onnx")
@@ -108,10 +115,10 @@ def test_a_row_mask_is_what_keeps_pairs_apart(tiny_checkpoint: Path, tmp_path: P
     assert np.abs(run(masked, pack(pairs)) - run(unmasked, pack(pairs))).max() > 0.01
 
 
-def test_a_longest_beyond_the_pairs_changes_nothing(built: Any) -> None:
+def test_a_max_len_beyond_the_pairs_changes_nothing(built: Any) -> None:
     _, graph = built
     packed = pack([[128000, 5, 6, 7], [128000, 9]])
-    np.testing.assert_allclose(run(graph, packed, longest=LIMIT), run(graph, packed), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run(graph, packed, max_len=LIMIT), run(graph, packed), rtol=0, atol=1e-5)
 
 
 def test_inputs_and_outputs_are_the_tensor_contract(built: Any) -> None:
@@ -119,8 +126,8 @@ def test_inputs_and_outputs_are_the_tensor_contract(built: Any) -> None:
     assert [(i.name, i.type, i.shape) for i in graph.get_inputs()] == [
         ("input_ids", "tensor(int32)", ["tokens"]),
         ("seq_lens", "tensor(int32)", ["pairs"]),
-        ("longest", "tensor(int32)", ["carried"]),
-        ("max_len", "tensor(int32)", ["longest"]),
+        ("max_len_carrier", "tensor(int32)", ["carrier"]),
+        ("max_len", "tensor(int32)", ["max_len"]),
     ]
     assert [(o.name, o.type, o.shape) for o in graph.get_outputs()] == [("logits", "tensor(float)", ["pairs"])]
 
@@ -130,7 +137,7 @@ def test_inputs_and_outputs_are_the_tensor_contract(built: Any) -> None:
     [("fp16", False, 0.02), ("fp16", True, 0.02), ("bf16", True, 0.2), ("int8", False, 0.3)],
 )
 def test_lower_precisions_stay_near_the_reference_and_do_round(
-    precision: Precision,
+    precision: ModelPrecision,
     emulate: bool,
     tolerance: float,
     tiny_checkpoint: Path,

@@ -6,10 +6,10 @@ import pytest
 
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
 from packrank_build.graph.reference import final_hidden_states, reference_logits
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
+from tests.support.random_checkpoint import write_random_checkpoint
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from packrank_build.checkpoint.architecture import architecture_from_config
-from packrank_build.graph.rope import inverse_frequencies, rotation_tables
+from packrank_build.graph.rope import inverse_frequencies, rope_tables
 
 
 def test_llama3_scaling_keeps_fast_rotations_and_slows_the_slowest(tiny_checkpoint: Path) -> None:
@@ -20,7 +20,7 @@ def test_llama3_scaling_keeps_fast_rotations_and_slows_the_slowest(tiny_checkpoi
 
 def test_tables_rotate_by_position(tiny_checkpoint: Path) -> None:
     architecture = architecture_from_config(tiny_checkpoint)
-    cosine, sine = rotation_tables(architecture, 5)
+    cosine, sine = rope_tables(architecture, 5)
     assert cosine.shape == sine.shape == (5, architecture.head_dim // 2)
     np.testing.assert_array_equal(cosine[0], 1)
     np.testing.assert_allclose(cosine**2 + sine**2, 1, rtol=1e-6)

@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from packrank_backend.packing import PackedPairs, pack
-from packrank_build.checkpoint.random_checkpoint import random_architecture, random_weight
+from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, scale_of, to_fp8, with_activation_sizes
+from tests.support.random_checkpoint import random_architecture, random_weight
 
 TINY = random_architecture("tiny", vocab_size=256)
 SHAPES = TINY.weight_shapes()
@@ -24,9 +24,7 @@ def weight(name: str) -> NDArray[np.float32]:
 
 def run(path: Path, request: PackedPairs = REQUEST) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    inputs = {"input_ids": request.input_ids, "seq_lens": request.seq_lens}
-    inputs |= {"longest": np.zeros(1, np.int32), "max_len": request.longest}
-    logits: NDArray[np.float32] = session.run(["logits"], inputs)[0]
+    logits: NDArray[np.float32] = session.run(["logits"], run_inputs([request]))[0]
     return logits
 
 

@@ -6,19 +6,19 @@ import pytest
 from numpy.typing import NDArray
 
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
 from packrank_build.graph.reference import reference_logits
-from packrank_build.quantize.hadamard import RotatedWeights, block_rotation
+from packrank_build.quantize.hadamard import RotatedWeights, block_hadamard
+from tests.support.random_checkpoint import write_random_checkpoint
 
 
 class RotatedCheckpoint(Checkpoint):
-    """The checkpoint with its weights rotated, the input of down_proj turned back."""
+    """The checkpoint with rotated weights; down_proj undoes its block rotation itself."""
 
     def weight(self, name: str) -> NDArray[Any]:
         rotated = RotatedWeights(self.architecture, super().weight).weight(name)
         if "down_proj" not in name:
             return rotated
-        block = block_rotation(self.architecture.intermediate_size)
+        block = block_hadamard(self.architecture.intermediate_size)
         return (rotated.reshape(len(rotated), -1, len(block)) @ block.T).reshape(rotated.shape)
 
 
@@ -48,7 +48,7 @@ def test_a_channel_that_stands_out_is_spread(tiny_checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "block"), [(8192, 64), (1536, 64), (160, 32), (100, 4), (7, 1)])
-def test_block_rotations_are_orthogonal(width: int, block: int) -> None:
-    rotation = block_rotation(width)
-    assert rotation.shape == (block, block)
-    np.testing.assert_allclose(rotation @ rotation.T, np.eye(block), atol=1e-6)
+def test_hadamard_blocks_are_orthogonal(width: int, block: int) -> None:
+    hadamard = block_hadamard(width)
+    assert hadamard.shape == (block, block)
+    np.testing.assert_allclose(hadamard @ hadamard.T, np.eye(block), atol=1e-6)

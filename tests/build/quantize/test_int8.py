@@ -5,9 +5,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import write_random_checkpoint
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.quantize.hadamard import RotatedWeights
-from packrank_build.quantize.int8 import LARGEST, calibration_pairs, int8_weights
+from packrank_build.quantize.int8 import LARGEST, calibration_pairs, int8_graph, int8_weights
+from tests.support.random_checkpoint import write_random_checkpoint
 
 PAIRS = [np.random.default_rng(0).integers(0, 500, length, np.int32) for length in (5, 40, 90)]
 
@@ -28,6 +29,18 @@ def test_every_projection_is_rounded_to_7_bits_near_its_rotated_weight(checkpoin
         steps = np.abs(weight.fp32() - rotated(name)) / weight.scales[:, None]
         assert np.abs(weight.integers).max() == LARGEST
         assert np.median(steps) < 1
+
+
+def test_every_projection_multiplies_integers_and_no_fp32_weight_is_left(checkpoint: Checkpoint) -> None:
+    architecture = checkpoint.architecture
+    rotated = RotatedWeights(architecture, checkpoint.weight)
+    graph = int8_graph(packed_graph(architecture, rotated.weight, "fp32", 96), int8_weights(checkpoint, PAIRS))
+    names = {name for name in architecture.weight_shapes() if name.endswith("_proj.weight")}
+    types = [node.op_type for node in graph.graph]
+    assert types.count("MatMulIntegerToFloat") == len(names)
+    assert types.count("QuantizeLinear") == 4 * architecture.layers, "q, k and v read the same rows, gate and up too"
+    assert {f"{name}.int8" for name in names} <= graph.graph.initializers.keys()
+    assert not names & graph.graph.initializers.keys()
 
 
 def test_calibration_has_every_language_and_keeps_to_the_limit(llama3_tokenizer: Path) -> None:

@@ -14,13 +14,15 @@ from onnx import helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from packrank_build.checkpoint.architecture import Architecture
-from packrank_build.checkpoint.random_checkpoint import random_architecture, random_weight
-from packrank_build.graph.packed_graph import AttentionForm, Precision, packed_graph
+from packrank_build.graph.attention import AttentionForm
+from packrank_build.graph.ops import Precision
+from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.tensorrt.build import engine_from_onnx
-from packrank_build.tensorrt.check_engine import check_target, tensorrt_rtx, write_graph
 from packrank_build.tensorrt.log import BuildMessages, EngineError
 from packrank_build.tensorrt.memory import weight_bytes
 from packrank_build.tensorrt.targets import TARGETS, Profile, Target
+from tests.checks.engine import check_target, tensorrt_rtx, write_graph
+from tests.support.random_checkpoint import random_architecture, random_weight
 from tests.support.repository import ROOT
 
 REPOSITORY = ROOT / "model_repository"
@@ -42,7 +44,7 @@ def build(graph: Path, target: Target, architecture: Architecture = SLICE, repos
 
 
 def small_graph(path: Path, precision: Precision, attention: AttentionForm) -> Architecture:
-    """One layer, as wide as kernels demand and no wider."""
+    """Write one layer, only as wide as the kernels need."""
     small = random_architecture(
         "llama-3.2-1b",
         num_hidden_layers=1,
@@ -88,7 +90,7 @@ def test_a_causal_model_needs_no_mask(tmp_path: Path) -> None:
 
 
 def test_attention_that_does_not_fuse_fails_the_build(tmp_path: Path) -> None:
-    """The canary of "every layer fused": fp32 has no fused kernel, and nothing may run attention in pieces instead."""
+    """fp32 has no fused kernel, so this shows that unfused attention fails the build."""
     small = small_graph(tmp_path / "fp32.onnx", "fp32", "row_mask")
     with pytest.raises(EngineError, match="not supported by a dedicated kernel"):
         build(tmp_path / "fp32.onnx", TARGETS["l4"], small)
@@ -117,7 +119,7 @@ def test_a_longest_length_computed_from_values_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda config: config.input.pop(), "the network's inputs are .*'longest'"),
+        (lambda config: config.input.pop(), "the network's inputs are .*'max_len_carrier'"),
         (lambda config: config.batch_input.pop(), "the network's inputs are .*'max_len'"),
         (lambda config: setattr(config.input[1], "data_type", 9), "the network's inputs are "),
         (lambda config: setattr(config.output[0], "name", "scores"), "the network's outputs are .*'logits'"),
@@ -136,7 +138,7 @@ def test_a_config_that_names_other_tensors_is_refused(change: Any, text: str, tm
 
 def test_an_impossible_profile_is_refused(tmp_path: Path) -> None:
     small = small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
-    upside_down = Profile("upside_down", tokens=(9, 5, 2), pairs=(1, 1, 1), longest=(1, 1, 1))
+    upside_down = Profile("upside_down", tokens=(9, 5, 2), pairs=(1, 1, 1), max_len=(1, 1, 1))
     with pytest.raises(EngineError, match="refuses the profile upside_down"):
         build(tmp_path / "model.onnx", dataclasses.replace(TARGETS["l4"], profiles=(upside_down,)), small)
 

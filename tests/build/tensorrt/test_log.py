@@ -5,7 +5,7 @@ from packrank_build.tensorrt.log import BuildMessages, EngineError
 
 def test_the_carrier_may_be_unused() -> None:
     messages = BuildMessages()
-    messages.add("WARNING", "Unused Input: longest")
+    messages.add("WARNING", "Unused Input: max_len_carrier")
     messages.add("WARNING", "[RemoveDeadLayers] Input Tensor max_len is unused or used only at compile-time, but ...")
     messages.refuse_unused_inputs()
 
@@ -13,7 +13,7 @@ def test_the_carrier_may_be_unused() -> None:
 @pytest.mark.parametrize("name", ["seq_lens", "max_len", "input_ids"])
 def test_any_other_unused_input_is_refused(name: str) -> None:
     messages = BuildMessages()
-    messages.add("WARNING", "Unused Input: longest")
+    messages.add("WARNING", "Unused Input: max_len_carrier")
     messages.add("WARNING", f"Unused Input: {name}")
     with pytest.raises(EngineError, match=f"ignores the inputs {name}: .*docs/gpu.md"):
         messages.refuse_unused_inputs()

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.checkpoint.random_checkpoint import random_architecture, random_weight, write_random_checkpoint
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.reference import reference_logits
-from packrank_build.tensorrt.check_engine import tensorrt_rtx
 from packrank_build.tensorrt.log import BuildMessages
 from packrank_build.tensorrt.padded_engine import LONGEST, padded_batches, padded_engine, padded_inputs, padded_profiles
 from packrank_build.tensorrt.targets import TARGETS
+from tests.checks.engine import tensorrt_rtx
 from tests.support.checkpoints import CHECKPOINTS
+from tests.support.random_checkpoint import random_architecture, random_weight, write_random_checkpoint
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -36,13 +36,13 @@ def test_the_padded_graph_scores_as_the_reference(name: str, tmp_path: Path, lla
 @settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 8192), min_size=1, max_size=60))
 def test_every_batch_fits_a_profile_and_every_pair_is_in_one(lengths: list[int]) -> None:
-    frames = 16384
-    batches = padded_batches(lengths, frames)
+    padded_tokens = 16384
+    batches = padded_batches(lengths, padded_tokens)
     assert [index for batch in batches for index in batch] == list(range(len(lengths)))
     for batch in batches:
         longest = max(lengths[index] for index in batch)
-        assert any(len(batch) <= pairs and longest <= limit for pairs, limit in padded_profiles(frames))
-    assert padded_batches([100] * 128, frames) == [list(range(128))]
+        assert any(len(batch) <= pairs and longest <= limit for pairs, limit in padded_profiles(padded_tokens))
+    assert padded_batches([100] * 128, padded_tokens) == [list(range(128))]
 
 
 def test_tensorrt_builds_it_with_fused_attention(tmp_path: Path) -> None:

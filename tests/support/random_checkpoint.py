@@ -1,4 +1,4 @@
-"""Seeded random checkpoints of a real architecture: what tests and the full-size check build from."""
+"""Seeded random checkpoints of a real architecture, for tests and checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from packrank_build.checkpoint.architecture import BIDIRECTIONAL, Architecture, architecture_from_config
 
-# The values of NVIDIA's llama-3.2-nv-rerankqa-1b-v2, but for the sizes, which follow in SHAPES.
+# The values of NVIDIA's llama-3.2-nv-rerankqa-1b-v2. Its sizes, and smaller ones, are in SHAPES.
 _COMMON: dict[str, Any] = {
     "architectures": [BIDIRECTIONAL],
     "model_type": "llama_bidirec",
@@ -99,7 +99,7 @@ def write_random_checkpoint(
 
 
 def random_weight(name: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
-    """The weight of that name and shape of the random checkpoint with that seed, in bf16."""
+    """Draw one weight in bf16; equal name, shape and seed give equal values."""
     random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
     if len(shape) == 1:  # norms
         return (1 + 0.1 * random.standard_normal(shape)).astype(ml_dtypes.bfloat16)

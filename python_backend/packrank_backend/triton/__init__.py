@@ -1,0 +1,1 @@
+"""Triton's tensors and errors. Importable only inside Triton's Python backend."""
