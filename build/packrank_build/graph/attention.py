@@ -10,20 +10,20 @@ from packrank_build.checkpoint.architecture import Architecture
 from packrank_build.graph.layouts import Layout
 from packrank_build.graph.ops import Ops
 
-# How attention learns where a pair ends. ONNX Runtime takes the length of each row (nonpad_kv_seqlen, new in opset 24)
+# How attention learns where a pair ends. ONNX Runtime takes the length of each pair (nonpad_kv_seqlen, new in opset 24)
 # and refuses a mask of [pairs, 1, 1, max_len]. TensorRT's parser drops the lengths without an error. It fuses attention
-# with exactly that mask, which needs no more than opset 23.
+# with exactly that mask, which opset 23 has already.
 AttentionForm = Literal["lengths", "row_mask"]
 OPSETS: dict[AttentionForm, int] = {"lengths": 24, "row_mask": 23}
 
-# Attention of the ONNX standard holds all weights of a run in memory: 2.4 GB a layer for 9 heads and 8,192 tokens. For
-# short pairs it is the faster one. ONNX Runtime's MultiHeadAttention goes through the weights block by block (Dao et
-# al. 2022, arXiv:2205.14135). On that path it takes neither lengths nor a mask, so it serves a pair that runs alone.
+# ONNX's own Attention holds all attention weights of a run in memory: 2.4 GB per layer for 9 heads and 8,192 tokens. It
+# is faster for short pairs. ONNX Runtime's MultiHeadAttention goes through the weights block by block (Dao et al. 2022,
+# arXiv:2205.14135), but then takes neither lengths nor a mask. So it serves a pair that runs alone.
 BLOCKWISE_FROM_TOKENS = 512
 
 
 class Attention:
-    """Writes one attention node a layer; with `blockwise`, one for a long pair alone and one for anything else."""
+    """Writes the attention of a layer. With `blockwise`, it adds a branch for a long pair that runs alone."""
 
     def __init__(
         self, op: Ops, architecture: Architecture, layout: Layout, form: AttentionForm, *, blockwise: bool
@@ -39,23 +39,16 @@ class Attention:
 
         Returns rows [pairs * max_len, heads * head_dim]. `name` is the layer's.
         """
-
-        def at_once() -> ir.Value:
-            return self._at_once(query, key, value)
-
-        def blockwise() -> ir.Value:
-            return self._blockwise(query, key, value)
-
         if self.is_one_long_pair is None:
-            return at_once()
+            return self._at_once(query, key, value)
         return self.op.If(
             self.is_one_long_pair,
-            then_branch=self.op.branch(f"{name}.blockwise", blockwise),
-            else_branch=self.op.branch(f"{name}.at_once", at_once),
+            then_branch=self.op.branch(f"{name}.blockwise", lambda: self._blockwise(query, key, value)),
+            else_branch=self.op.branch(f"{name}.at_once", lambda: self._at_once(query, key, value)),
         )
 
     def _at_once(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
-        """The standard's Attention, which knows grouped heads (Ainslie et al. 2023, arXiv:2305.13245)."""
+        """Write ONNX's Attention, which knows grouped heads (Ainslie et al. 2023, arXiv:2305.13245)."""
         mixed = self.op.compute.Attention(
             query,
             key,
@@ -68,7 +61,7 @@ class Attention:
         return self._rows(mixed)
 
     def _blockwise(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
-        """MultiHeadAttention without a length mask. It has no grouped heads, so K and V are expanded."""
+        """Write MultiHeadAttention without a length mask. It has no grouped heads, so K and V are expanded."""
         op, heads = self.op, self.architecture.heads
         key, value = self._for_every_query_head(key), self._for_every_query_head(value)
         return self._rows(op.node("MultiHeadAttention", query, key, value, num_heads=heads, domain="com.microsoft"))
@@ -83,7 +76,7 @@ class Attention:
         return self.op.Reshape(mixed, [-1, self.architecture.heads * self.architecture.head_dim])
 
     def _pair_ends(self) -> list[ir.Value | None]:
-        """What Attention takes after query, key and value to look at nothing beyond a pair's end."""
+        """List the inputs after query, key and value that keep Attention within each pair."""
         if self.architecture.causal:  # what lies beyond is in every token's future
             return []
         if self.form == "lengths":

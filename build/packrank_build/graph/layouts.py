@@ -1,6 +1,6 @@
 """Where tokens stand: packed rows for everything that works token by token, padded rows for attention.
 
-`pad` and `unpad` are flash-attention's: gather packed rows into a rectangle of pairs, and back.
+Pad and unpad mean what they mean in flash-attention: gather packed rows into a rectangle of pairs, and back.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ RopeTables = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Layout:
-    """Values that every layer shares.
-
-    `pad_index` and `unpad_index` are None where the rows are padded already.
-    """
+    """Values that every layer shares. `pad_index` and `unpad_index` are None where the rows are padded already."""
 
     token_ids: ir.Value  # INT32 [tokens]
     cosine: ir.Value  # FP32 [1, tokens, head_dim / 2], RoPE's for each token's position within its pair
@@ -31,12 +28,12 @@ class Layout:
     max_len: ir.Value  # INT64 [1], the longest pair's length
     padded_shape: ir.Value  # INT64 [3] = pairs, max_len, -1
     mask: ir.Value  # BOOL [pairs, max_len], false beyond a pair's end
-    pad_index: ir.Value | None = None  # INT64 [pairs * max_len], the row that each padded position shows
+    pad_index: ir.Value | None = None  # INT64 [pairs * max_len], the row that fills each padded position
     unpad_index: ir.Value | None = None  # INT64 [tokens], the padded position of each row
 
 
 def packed_layout(op: Ops, tables: RopeTables) -> Layout:
-    """Pairs end to end in `input_ids`; declares the inputs that packed_graph.py documents."""
+    """Lay pairs end to end; declares the inputs that packed_graph.py documents."""
     input_ids, seq_lens = op.input("input_ids", "tokens"), op.input("seq_lens", "pairs")
     op.input("max_len_carrier", "carrier")
     max_len = op.Shape(op.input("max_len", "max_len"))
@@ -50,9 +47,9 @@ def packed_layout(op: Ops, tables: RopeTables) -> Layout:
     pair = op.ReduceSum(op.Cast(ended, to=ir.DataType.INT64), [1], keepdims=0)
     position = op.Sub(token, op.Gather(starts, pair))
     column = op.arange(max_len)
-    # Beyond a pair's end stands some other token, which the mask hides. The last one must stay inside the array.
-    shown = op.Add(op.Unsqueeze(starts, [1]), column)  # [pairs, max_len]
-    shown = op.Min(shown, op.Sub(token_count, [1]))
+    # A position beyond a pair's end takes some other token, which the mask hides. The index stays within the tokens.
+    row = op.Add(op.Unsqueeze(starts, [1]), column)  # [pairs, max_len]
+    row = op.Min(row, op.Sub(token_count, [1]))
     cosine, sine = _rope_of(op, tables, position)
     return Layout(
         token_ids=input_ids,
@@ -63,13 +60,13 @@ def packed_layout(op: Ops, tables: RopeTables) -> Layout:
         max_len=max_len,
         padded_shape=op.Concat(op.Shape(seq_lens), max_len, [-1], axis=0),
         mask=op.Less(column, op.Unsqueeze(lengths, [1])),
-        pad_index=op.Reshape(shown, [-1]),
+        pad_index=op.Reshape(row, [-1]),
         unpad_index=op.Add(op.Mul(pair, max_len), position),
     )
 
 
 def padded_layout(op: Ops, tables: RopeTables) -> Layout:
-    """Pairs as rows of `input_ids` [pairs, max_len]: every pad token is a row like any other."""
+    """Lay pairs out as a rectangle, input_ids [pairs, max_len]: every pad token is computed like any other."""
     input_ids, seq_lens = op.input("input_ids", "pairs", "max_len"), op.input("seq_lens", "pairs")
     shape, max_len = op.Shape(input_ids), op.Shape(input_ids, start=1)
     lengths = op.Cast(seq_lens, to=ir.DataType.INT64)

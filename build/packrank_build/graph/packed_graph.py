@@ -71,7 +71,7 @@ def packed_graph(
 
 
 class _Llama:
-    """Writes the forward pass, top to bottom. Comments give shapes; rows are packed, unless the graph is padded."""
+    """Writes the forward pass, top to bottom. Shapes are of packed rows; a padded graph has a row per pad token too."""
 
     def __init__(
         self, architecture: Architecture, weight: WeightReader, op: Ops, layout: Layout, attend: Attention
@@ -84,7 +84,7 @@ class _Llama:
         self.attend = attend
 
     def logits(self) -> ir.Value:
-        """FP32 [pairs]."""
+        """Score each pair: FP32 [pairs]."""
         hidden = self.op.Identity(self._forward(), name="last_hidden")
         normed = self._norm(hidden, "model.norm.weight")
         # The head is linear, so the mean of the tokens' scores is the score of the tokens' mean.
@@ -94,7 +94,7 @@ class _Llama:
         return self.op.Div(score, temperature, name="logits")
 
     def _forward(self) -> ir.Value:
-        """The residual stream after the last layer: FP32 [tokens, hidden_size]."""
+        """Run every layer: the residual stream after the last one, FP32 [tokens, hidden_size]."""
         op = self.op
         embedding = self._weight("model.embed_tokens.weight")
         hidden = op.to_fp32(op.Gather(embedding, self.layout.token_ids))
@@ -107,7 +107,7 @@ class _Llama:
         return hidden
 
     def _attention(self, normed: ir.Value, prefix: str) -> ir.Value:
-        """Self-attention within each pair: [tokens, hidden_size] -> the same."""
+        """Attend within each pair: [tokens, hidden_size] -> [tokens, hidden_size]."""
         query, key, value = (self._project(normed, f"{prefix}.{part}_proj.weight") for part in "qkv")
         query = self._rope(query, self.architecture.heads)
         key = self._rope(key, self.architecture.kv_heads)
@@ -115,7 +115,7 @@ class _Llama:
         return self._project(self._unpad(mixed), f"{prefix}.o_proj.weight")
 
     def _mlp(self, normed: ir.Value, prefix: str) -> ir.Value:
-        """SwiGLU (Shazeer 2020, arXiv:2002.05202): [tokens, hidden_size] -> the same."""
+        """SwiGLU (Shazeer 2020, arXiv:2002.05202): [tokens, hidden_size] -> [tokens, hidden_size]."""
         compute = self.op.compute
         gate = self._project(normed, f"{prefix}.gate_proj.weight")
         up = self._project(normed, f"{prefix}.up_proj.weight")
@@ -123,7 +123,7 @@ class _Llama:
         return self._project(compute.Mul(silu, up), f"{prefix}.down_proj.weight")
 
     def _pool(self, token_scores: ir.Value) -> ir.Value:
-        """FP32 [tokens, 1] -> [pairs]: the last token's score, or the mean of all."""
+        """Take each pair's last score or the mean of all: FP32 [tokens, 1] -> [pairs]."""
         op, layout = self.op, self.layout
         if self.architecture.pooling == "last":
             last = op.Sub(op.Add(layout.starts, layout.lengths), [1])
@@ -159,7 +159,7 @@ class _Llama:
         return rows if self.layout.unpad_index is None else self.op.Gather(rows, self.layout.unpad_index)
 
     def _weight(self, name: str, *, transpose: bool = False) -> ir.Value:
-        """A large weight; with `transpose`, [in, out] where the checkpoint has [out, in]."""
+        """Store a large weight; `transpose` turns the checkpoint's [out, in] into [in, out]."""
         shape = self.shapes[name]
 
         def read() -> NDArray[Any]:

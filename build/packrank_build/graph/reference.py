@@ -65,7 +65,7 @@ def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architectur
     epsilon = architecture.norm_epsilon
     normed = rms_norm(hidden, weights["input_layernorm"], epsilon)
     query, key, value = (normed @ weights[f"self_attn.{part}_proj"].T for part in "qkv")
-    hidden = hidden + attended(query, key, value, architecture) @ weights["self_attn.o_proj"].T
+    hidden = hidden + attention(query, key, value, architecture) @ weights["self_attn.o_proj"].T
     normed = rms_norm(hidden, weights["post_attention_layernorm"], epsilon)
     gate = normed @ weights["mlp.gate_proj"].T
     up = normed @ weights["mlp.up_proj"].T
@@ -73,7 +73,7 @@ def _layer(hidden: Matrix, weights: dict[str, Matrix], architecture: Architectur
     return hidden + mixed
 
 
-def attended(query: Matrix, key: Matrix, value: Matrix, architecture: Architecture) -> Matrix:
+def attention(query: Matrix, key: Matrix, value: Matrix, architecture: Architecture) -> Matrix:
     """Attend within one pair, from its projected tokens: FP32 [tokens, heads * head_dim]."""
     tokens = len(query)
     queries = query.reshape(tokens, architecture.heads, architecture.head_dim)
@@ -84,10 +84,10 @@ def attended(query: Matrix, key: Matrix, value: Matrix, architecture: Architectu
     mixed = np.empty_like(queries)
     for head in range(architecture.heads):
         group = head // heads_per_group
-        attention = queries[:, head] @ keys[:, group].T / np.sqrt(np.float32(architecture.head_dim))
+        weights = queries[:, head] @ keys[:, group].T / np.sqrt(np.float32(architecture.head_dim))
         if architecture.causal:
-            attention[~np.tri(tokens, dtype=bool)] = -np.inf
-        mixed[:, head] = _softmax(attention) @ values[:, group]
+            weights[~np.tri(tokens, dtype=bool)] = -np.inf
+        mixed[:, head] = _softmax(weights) @ values[:, group]
     return mixed.reshape(tokens, -1)
 
 

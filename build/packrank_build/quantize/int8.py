@@ -20,7 +20,7 @@ from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.ops import Ops
 from packrank_build.graph.parity_pairs import declaration_articles
-from packrank_build.graph.reference import attended, mlp_activations, rms_norm
+from packrank_build.graph.reference import attention, mlp_activations, rms_norm
 from packrank_build.quantize.gptq import Int8Weight, rounded
 from packrank_build.quantize.hadamard import RotatedWeights, block_hadamard
 from packrank_build.quantize.projections import finish, projections
@@ -129,7 +129,7 @@ def int8_weights(
         normed = rms_norm(hidden, ones, architecture.norm_epsilon)
         projected = round_for(normed, "self_attn.q", "self_attn.k", "self_attn.v")
         of_pairs = zip(*(np.split(rows, ends) for rows in projected), strict=True)
-        mixed = np.concatenate([attended(query, key, value, architecture) for query, key, value in of_pairs])
+        mixed = np.concatenate([attention(query, key, value, architecture) for query, key, value in of_pairs])
         hidden = hidden + round_for(mixed, "self_attn.o")[0]
         normed = rms_norm(hidden, ones, architecture.norm_epsilon)
         mixed = mlp_activations(*round_for(normed, "mlp.gate", "mlp.up"))
