@@ -1,20 +1,24 @@
-"""The packed graph in bf16 on OpenVINO, whose kernels use a processor's own bf16 instructions."""
+"""The packed graph in bf16 on OpenVINO, whose kernels use the processor's own bf16 instructions."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from packrank_backend.packing import Tensors
 from packrank_backend.processor import has_native_bf16
+
+# The kernels sum attention over blocks of keys, and an incomplete block in another order. A pair scores the same in any
+# batch only if its keys fill whole blocks, so pairs are padded to a multiple of AMX's tile of 32 bf16 keys.
+KEY_BLOCK_TOKENS = 32
 
 
 def why_not_bf16() -> str | None:
-    """Say why a bf16 model cannot be served here; None if it can."""
+    """Say why this machine cannot serve a bf16 model; None if it can."""
     if not has_native_bf16():
         return "this processor has no bf16 instructions (AVX512-BF16 or AMX)"
     if importlib.util.find_spec("openvino") is None:
@@ -22,20 +26,26 @@ def why_not_bf16() -> str | None:
     return None
 
 
-def openvino_graph(model: Path, threads: int) -> Callable[[Mapping[str, NDArray[np.int32]]], NDArray[np.float32]]:
-    """Compile the graph: a function from the inputs of one run to its logits, FP32 [pairs].
+class OpenVinoGraph:
+    """One compiled graph. `threads` of 0 means one per physical core.
 
-    `threads` of 0 means one for each physical core. Without bf16 instructions OpenVINO computes in fp32.
+    Where the processor has no bf16 instructions, OpenVINO computes in fp32.
     """
-    import openvino  # noqa: PLC0415 - an optional package
 
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
-    if threads:
-        settings["INFERENCE_NUM_THREADS"] = threads
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    def __init__(self, model: Path, threads: int, outputs: tuple[str, ...] = ()) -> None:
+        import openvino  # noqa: PLC0415 - an optional package
 
-    def run(inputs: Mapping[str, NDArray[np.int32]]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = request.infer(inputs)["logits"].copy()
-        return logits
+        core = openvino.Core()
+        graph = core.read_model(model)
+        graph.add_outputs(list(outputs))
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
 
-    return run
+    def run(self, output: str, inputs: Tensors) -> NDArray[np.float32]:
+        """One run of the graph; `inputs` are those of `packing.run_inputs`."""
+        blocks = -(-len(inputs["max_len"]) // KEY_BLOCK_TOKENS)
+        padded = inputs | {"max_len": np.zeros(blocks * KEY_BLOCK_TOKENS, np.int32)}
+        result: NDArray[np.float32] = self._request.infer(padded)[output].copy()
+        return result
