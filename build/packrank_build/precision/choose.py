@@ -18,7 +18,7 @@ from packrank_backend.openvino_graph import why_not_bf16
 from packrank_backend.packing import PackedPairs
 from packrank_build.graph.parity import parity_requests
 from packrank_build.graph.parity_pairs import NamedQuestion
-from packrank_build.precision.fidelity import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU, Fidelity, fidelity
+from packrank_build.precision.fidelity import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU, LEAST_QUESTIONS, Fidelity, fidelity
 from packrank_build.precision.labelled_pairs import labelled_questions
 from packrank_build.progress import Progress
 
@@ -46,12 +46,20 @@ class Choice:
     fidelities: dict[str, Fidelity]
     skipped: dict[str, str]
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether more questions would not change the choice."""
+        return all(found.is_certain for found in self.fidelities.values())
+
     def table(self) -> str:
         """Markdown: one row per precision, and what became of it."""
         rows = [self._row(one) for one in self.measured]
         rows += [f"| {precision} | | | | | not tried: {reason} |" for precision, reason in self.skipped.items()]
         heading = ["| precision | tokens/s | x fp32 | Kendall tau | nDCG@10 lost | |", "|---|---:|---:|---|---|---|"]
-        return "\n".join([*heading, *rows])
+        counts = [found.questions for found in self.fidelities.values()]
+        asked = len(self.measured[0].logits)
+        note = f"Order: {counts[0]} of {asked} labelled questions in 26 languages, those whose answer fp32 puts first."
+        return "\n".join([*heading, *rows, "", note])
 
     def _row(self, one: Measured) -> str:
         speed, ratio = one.tokens_per_second, one.tokens_per_second / self.measured[0].tokens_per_second
@@ -66,6 +74,8 @@ class Choice:
     def _verdict(self, one: Measured, found: Fidelity | None) -> str:
         if one.precision == self.precision:
             return "**published**"
+        if found is not None and found.questions < LEAST_QUESTIONS:
+            return "fp32 itself answers too few of the labelled questions to compare"
         if found is not None and not found.passes:
             bounds = f"tau must be {LEAST_KENDALL_TAU} or more, the loss {LARGEST_NDCG_LOSS} or less"
             return f"too far from fp32's order: {bounds}"

@@ -1,40 +1,62 @@
-"""Labelled pairs in 26 languages that need no download: articles of the Universal Declaration of Human Rights.
+"""Labelled pairs in 26 languages that need no download.
 
-A question is an article in one language, its passages are ten articles in another, and the answer is the same article.
-One of the two languages is English. Calibration and the parity gate use other articles.
+English questions with the passage that was written for each, among nine others (quantize/calibration_pairs.json), and
+articles of the Universal Declaration of Human Rights: the question is an article in one language, the passages are ten
+articles in another, and the answer is the same article. One of the two languages is English.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 from packrank_backend.pairs import Question
 from packrank_backend.truncation import Truncate
 
-QUESTIONS_OF_A_LANGUAGE = 4
+PASSAGES = 10  # per question
+QUESTIONS_PER_LANGUAGE = 3
 
 
 @dataclass(frozen=True)
 class LabelledQuestion:
-    """A question with several passages, of which `question.passages[answer]` is the only relevant one."""
+    """A question with ten passages, of which `question.passages[answer]` is the only relevant one."""
 
     question: Question
     answer: int
 
 
 def labelled_questions() -> list[LabelledQuestion]:
-    """100 questions with 10 passages each: half from English to another language, half the other way."""
-    text = Path(__file__).with_name("labelled_articles.json").read_text(encoding="utf-8")
-    languages: dict[str, dict[str, str]] = json.loads(text)
+    """111 questions, English and the other languages mixed, so that any part of the list is a fair sample."""
+    mixed = chain.from_iterable(zip_longest(_english_questions(), _articles_across_languages()))
+    return [one for one in mixed if one is not None]
+
+
+def _english_questions() -> list[LabelledQuestion]:
+    rows = _read(Path(__file__).parents[1] / "quantize" / "calibration_pairs.json")
+    labelled = []
+    for place, row in enumerate(rows):
+        answer = place % PASSAGES
+        passages = [rows[(place + step - answer) % len(rows)]["passage"] for step in range(PASSAGES)]
+        labelled.append(LabelledQuestion(Question(row["query"], passages, Truncate.END), answer))
+    return labelled
+
+
+def _articles_across_languages() -> list[LabelledQuestion]:
+    languages = _read(Path(__file__).with_name("labelled_articles.json"))
     english = languages.pop("en")
     numbers = list(english)
     labelled = []
-    for place, articles in enumerate(languages.values()):
-        for step in range(QUESTIONS_OF_A_LANGUAGE):
-            answer = (place * QUESTIONS_OF_A_LANGUAGE + step) % len(numbers)
-            asked, found = (english, articles) if step % 2 == 0 else (articles, english)
+    for turn in range(QUESTIONS_PER_LANGUAGE):
+        for place, articles in enumerate(languages.values()):
+            answer = (place + 3 * turn) % len(numbers)
+            asked, found = (english, articles) if (place + turn) % 2 == 0 else (articles, english)
             passages = [found[number] for number in numbers]
             labelled.append(LabelledQuestion(Question(asked[numbers[answer]], passages, Truncate.END), answer))
     return labelled
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from packrank_build.precision.choose import Measured, candidates, choose
 
 RISING = [np.arange(10, dtype=np.float32)] * 20
 FALLING = [-logits for logits in RISING]
-ANSWERS = [4] * 20
+ANSWERS = [9] * 20
 
 
 def test_the_fastest_that_keeps_the_order_is_published() -> None:
@@ -18,6 +18,8 @@ def test_the_fastest_that_keeps_the_order_is_published() -> None:
         "| fp32 | 100 | 1.00 |  |  | slower |",
         "| bf16 | 390 | 3.90 | 1.0000 (1.0000 to 1.0000) | +0.0000 (+0.0000 to +0.0000) | **published** |",
         "| int8 | | | | | not tried: takes long |",
+        "",
+        "Order: 20 of 20 labelled questions in 26 languages, those whose answer fp32 puts first.",
     ]
 
 
@@ -42,3 +44,10 @@ def test_without_bf16_only_fp32_is_built_and_the_reason_is_told(monkeypatch: pyt
     assert skipped["bf16"] == "the package openvino is not installed"
     monkeypatch.setattr(choosing, "why_not_bf16", lambda: None)
     assert candidates()[0] == ["fp32", "bf16"]
+
+
+def test_a_checkpoint_that_answers_nothing_stays_in_fp32() -> None:
+    choice = choose([Measured("fp32", 100, RISING), Measured("bf16", 390, RISING)], [0] * 20, {})
+    assert choice.precision == "fp32"
+    assert "fp32 itself answers too few of the labelled questions to compare" in choice.table()
+    assert not choice.is_certain

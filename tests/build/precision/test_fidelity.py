@@ -7,8 +7,8 @@ FALLING = np.arange(10, 0, -1).astype(np.float32)
 
 
 def test_the_same_order_loses_nothing() -> None:
-    found = fidelity([FALLING] * 4, [FALLING * 2] * 4, [0, 3, 5, 9])
-    assert found == Fidelity(Estimate(1, 1, 1), Estimate(0, 0, 0))
+    found = fidelity([FALLING] * 20, [FALLING * 2] * 20, [0] * 20)
+    assert found == Fidelity(20, Estimate(1, 1, 1), Estimate(0, 0, 0))
     assert found.passes
 
 
@@ -23,7 +23,24 @@ def test_the_answer_pushed_from_first_to_second_place_costs_what_ndcg_says() -> 
 
 def test_an_answer_beyond_the_tenth_place_counts_nothing() -> None:
     long = np.arange(12, 0, -1).astype(np.float32)
-    assert fidelity([long], [-long], [11]).ndcg_loss.mean == pytest.approx(-1)
+    assert fidelity([long], [-long], [0]).ndcg_loss.mean == pytest.approx(1)
+
+
+def test_only_questions_count_that_fp32_answers() -> None:
+    found = fidelity([FALLING, FALLING], [FALLING, -FALLING], [0, 5])
+    assert (found.questions, found.tau.mean) == (1, 1)
+    none = fidelity([FALLING], [FALLING], [5])
+    assert none.questions == 0
+    assert not none.passes
+    assert not none.is_certain
+
+
+def test_a_verdict_is_certain_when_the_whole_interval_is_on_its_side() -> None:
+    nothing_lost = Estimate(0, 0, 0)
+    assert Fidelity(50, Estimate(0.995, 0.99, 1), nothing_lost).is_certain
+    assert not Fidelity(50, Estimate(0.99, 0.98, 1), nothing_lost).is_certain
+    assert not Fidelity(50, Estimate(0.98, 0.97, 0.99), nothing_lost).is_certain
+    assert Fidelity(50, Estimate(0.9, 0.89, 0.91), nothing_lost).is_certain
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_questions() -> None:
@@ -41,4 +58,6 @@ def test_the_interval_holds_the_mean_and_narrows_with_questions() -> None:
     [(0.985, 0.005, True), (0.984, 0, False), (1, 0.006, False), (0.99, -0.02, True)],
 )
 def test_both_bounds_of_the_gate_count(tau: float, loss: float, passes: bool) -> None:
-    assert Fidelity(Estimate(tau, tau, tau), Estimate(loss, loss, loss)).passes is passes
+    found = Fidelity(100, Estimate(tau, tau, tau), Estimate(loss, loss, loss))
+    assert found.passes is passes
+    assert found.is_certain

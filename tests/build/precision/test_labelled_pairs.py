@@ -1,21 +1,24 @@
-from packrank_build.graph.parity_pairs import declaration_articles
 from packrank_build.precision.labelled_pairs import labelled_questions
 
 
-def test_a_thousand_pairs_in_26_languages_have_one_answer_each() -> None:
+def test_more_than_a_thousand_pairs_have_one_answer_in_ten() -> None:
     labelled = labelled_questions()
-    assert sum(len(one.question.passages) for one in labelled) == 1000
-    passages = {tuple(one.question.passages) for one in labelled}
-    assert len(passages) == 26  # one tuple of articles a language
+    assert {len(set(one.question.passages)) for one in labelled} == {10}
+    assert sum(len(one.question.passages) for one in labelled) == 1110
     for one in labelled:
-        assert one.question.query not in one.question.passages  # it is asked in another language
+        assert one.question.query not in one.question.passages
 
 
-def test_every_article_is_an_answer_equally_often() -> None:
+def test_every_place_of_ten_holds_the_answer_of_some_questions() -> None:
     answers = [one.answer for one in labelled_questions()]
-    assert {answers.count(article) for article in range(10)} == {10}
+    assert min(answers.count(place) for place in range(10)) >= 8
 
 
-def test_no_text_is_one_that_int8_is_calibrated_on_or_that_the_parity_gate_scores() -> None:
-    seen = {text for articles in declaration_articles().values() for text in articles.values()}
-    assert seen.isdisjoint(text for one in labelled_questions() for text in one.question.passages)
+def test_a_fourth_of_the_questions_has_english_ones_and_every_direction() -> None:
+    part = labelled_questions()[::4]
+    ascii_queries = [one for one in part if one.question.query.isascii()]
+    ascii_passages = [one for one in part if all(map(str.isascii, one.question.passages))]
+    assert len(part) == 28
+    assert 8 <= len([one for one in ascii_queries if one in ascii_passages]) <= 20
+    assert len(part) - len(ascii_queries) >= 4
+    assert len(part) - len(ascii_passages) >= 4
