@@ -10,8 +10,8 @@ GATEWAY_PORT ?= 8080
 HOST ?= 127.0.0.1
 # the ranker's named config: cpu, onnx, or the target of an engine
 CONFIG ?= cpu
-# of `make model`
-PRECISION ?= fp32
+# of `make model`: auto publishes the fastest precision on this processor that keeps fp32's order
+PRECISION ?= auto
 VERSION ?= 1
 MAX_PAIR_TOKENS ?= 2048
 # of `make engine` and `make check-engine`: their own default unless the user names a precision
@@ -73,7 +73,8 @@ check: setup-test ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy $(SOURCES)
 
-model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048] [VERSION=1]
+model: setup ## build a model: MODEL=<directory or hub id> [REVISION=...] [PRECISION=auto|fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048] [VERSION=1]
+	@$(if $(filter auto bf16,$(PRECISION)),grep -qwE '$(BF16_FLAGS)' /proc/cpuinfo && $(MAKE) --no-print-directory openvino || true)
 ifdef MODEL
 	@$(PY) -m packrank_build.make_model --model "$(MODEL)" $(if $(REVISION),--revision "$(REVISION)") \
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
@@ -84,9 +85,15 @@ else
 		--precision $(PRECISION) --max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 endif
 
-# The default model, unless a model has been built.
+# bf16 instructions, as in packrank_backend/processor.py
+BF16_FLAGS := avx512_bf16|amx_bf16
+.PHONY: openvino
+openvino: setup ## install OpenVINO (59 MB): bf16 runs on it, where the processor has bf16 instructions
+	@$(PY) -m pip install --quiet --requirement requirements/openvino.txt
+
+# The default model, unless a model has been built: in fp32, so that `make run` prints the same scores on every machine.
 $(BUILT): | setup
-	@$(MAKE) --no-print-directory model
+	@$(MAKE) --no-print-directory model PRECISION=$(if $(filter file,$(origin PRECISION)),fp32,$(PRECISION))
 
 batching: $(STRATEGY) ## compile what limits merged batches by tokens (needs a C compiler; `make run` does it too)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from packrank_backend.pairs import Question
 from packrank_backend.truncation import Truncate
@@ -29,9 +30,9 @@ class LabelledQuestion:
 
 
 def labelled_questions() -> list[LabelledQuestion]:
-    """111 questions, English and the other languages mixed, so that any part of the list is a fair sample."""
-    mixed = chain.from_iterable(zip_longest(_english_questions(), _articles_across_languages()))
-    return [one for one in mixed if one is not None]
+    """111 questions in a seeded random order, so that any part of the list is a fair sample."""
+    ordered = [*_english_questions(), *_articles_across_languages()]
+    return [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]
 
 
 def _english_questions() -> list[LabelledQuestion]:
