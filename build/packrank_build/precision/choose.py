@@ -58,7 +58,7 @@ class Choice:
         heading = ["| precision | tokens/s | x fp32 | Kendall tau | nDCG@10 lost | |", "|---|---:|---:|---|---|---|"]
         counts = [found.questions for found in self.fidelities.values()]
         asked = len(self.measured[0].logits)
-        note = f"Order: {counts[0]} of {asked} labelled questions in 26 languages, those whose answer fp32 puts first."
+        note = f"{asked} labelled questions in 26 languages; tau is of the {counts[0]} whose answer fp32 puts first."
         return "\n".join([*heading, *rows, "", note])
 
     def _row(self, one: Measured) -> str:

@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Kendall's tau against fp32's order and the nDCG@10 lost against fp32, over the questions that fp32 answers."""
+    """Kendall's tau against fp32's order, over the `questions` that fp32 answers, and the nDCG@10 lost, over all."""
 
     questions: int
     tau: Estimate
@@ -59,17 +59,13 @@ class Fidelity:
 def fidelity(reference: Sequence[Logits], measured: Sequence[Logits], answers: Sequence[int]) -> Fidelity:
     """Compare the logits of each question; `answers` holds the index of each question's only relevant passage.
 
-    Only questions count whose answer fp32 puts first. In a language that a checkpoint cannot read, its order is noise,
-    and keeping noise proves nothing.
+    For tau only questions count whose answer fp32 puts first. In a language that a checkpoint cannot read, its order is
+    noise, and keeping noise proves nothing. nDCG counts all: those that fp32 answers could only lose.
     """
-    answered = [
-        (ours, theirs, answer)
-        for ours, theirs, answer in zip(reference, measured, answers, strict=True)
-        if int(np.argmax(ours)) == answer
-    ]
-    taus = [kendall_tau(ours, theirs) for ours, theirs, _ in answered]
-    losses = [_ndcg(ours, answer) - _ndcg(theirs, answer) for ours, theirs, answer in answered]
-    return Fidelity(len(answered), _estimate(taus), _estimate(losses))
+    triples = list(zip(reference, measured, answers, strict=True))
+    taus = [kendall_tau(ours, theirs) for ours, theirs, answer in triples if int(np.argmax(ours)) == answer]
+    losses = [_ndcg(ours, answer) - _ndcg(theirs, answer) for ours, theirs, answer in triples]
+    return Fidelity(len(taus), _estimate(taus), _estimate(losses))
 
 
 def _ndcg(logits: Logits, answer: int) -> float:

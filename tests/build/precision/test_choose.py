@@ -19,7 +19,7 @@ def test_the_fastest_that_keeps_the_order_is_published() -> None:
         "| bf16 | 390 | 3.90 | 1.0000 (1.0000 to 1.0000) | +0.0000 (+0.0000 to +0.0000) | **published** |",
         "| int8 | | | | | not tried: takes long |",
         "",
-        "Order: 20 of 20 labelled questions in 26 languages, those whose answer fp32 puts first.",
+        "20 labelled questions in 26 languages; tau is of the 20 whose answer fp32 puts first.",
     ]
 
 

@@ -26,9 +26,11 @@ def test_an_answer_beyond_the_tenth_place_counts_nothing() -> None:
     assert fidelity([long], [-long], [0]).ndcg_loss.mean == pytest.approx(1)
 
 
-def test_only_questions_count_that_fp32_answers() -> None:
+def test_tau_counts_only_questions_that_fp32_answers_and_ndcg_counts_all() -> None:
     found = fidelity([FALLING, FALLING], [FALLING, -FALLING], [0, 5])
     assert (found.questions, found.tau.mean) == (1, 1)
+    # the other answer moves from the sixth place to the fifth
+    assert found.ndcg_loss.mean == pytest.approx((1 / np.log2(7) - 1 / np.log2(6)) / 2)
     none = fidelity([FALLING], [FALLING], [5])
     assert none.questions == 0
     assert not none.passes
