@@ -17,6 +17,7 @@ def precision_of(target: str, **variables: str) -> str:
     printed = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment | variables
     ).stdout
+    precision: str
     (precision,) = set(re.findall(r"--precision (\w+)", printed))
     return precision
 
