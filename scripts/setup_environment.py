@@ -43,7 +43,9 @@ PEERS = "benchmarks/peers/requirements/"
 ENVIRONMENTS = {
     "serve": Environment(".venv", 750, ("packrank", *SERVER), {}),
     "gateway": Environment(".venv", 800, ("gateway", *SERVER), {}),
+    "engine": Environment(".venv", 850, ("gateway", "tensorrt", *SERVER), {}),
     "bench": Environment(".venv", 850, ("plots", *SERVER), {}),
+    "gpu": Environment(".venv", 1650, ("test", "tensorrt", *SERVER), {}),
     "test": Environment(".venv", 1600, ("test", *SERVER), {}),
     "e5": Environment(".venv-e5", 300, ("e5", "build-backend"), {}),
     "clients": Environment(".venv-clients", 2000, (), {"tests/real_clients/requirements.lock": LOCKED}),

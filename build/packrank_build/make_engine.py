@@ -7,15 +7,12 @@ yet. tests/build/test_make_engine.py tests everything around the GPU, `make chec
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
 from tokenizers import Tokenizer
@@ -34,6 +31,14 @@ from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
 from packrank_build.tensorrt.build import engine_from_onnx
 from packrank_build.tensorrt.gate import Ranker, check_engine_parity
+from packrank_build.tensorrt.installation import (
+    cuda_of,
+    driver_cuda,
+    driver_release,
+    loaded_version,
+    require_driver,
+    tensorrt_module,
+)
 from packrank_build.tensorrt.log import BuildMessages, EngineError
 from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
@@ -64,27 +69,25 @@ def require_gpu(target: Target, gpus: Sequence[Gpu]) -> Gpu:
     )
 
 
-def require_same_tensorrt(builder_version: str | None, server_version: str | None) -> str:
-    """Return the one version of TensorRT that builds and serves. Raises EngineError if it is missing or they differ."""
+def require_server_tensorrt(server_version: str | None) -> str:
+    """Return the version of TensorRT that serves. Raises EngineError if the server has no TensorRT backend."""
     if server_version is None:
         raise EngineError(
             "the tritonserver here has no TensorRT backend, so it could not serve the engine: build it in NVIDIA's "
             "tritonserver image (docs/gpu.md)."
         )
-    remedy = f"Run `.venv/bin/pip install tensorrt-cu{_cuda_of(server_version)}=={server_version} cuda-bindings`."
-    if builder_version is None:
-        raise EngineError(f"Python's tensorrt is not installed. {remedy}")
-    if builder_version != server_version:
-        raise EngineError(
-            f"Python's tensorrt is {builder_version}, the server's {server_version}: the plan would not load. {remedy}"
-        )
     return server_version
 
 
-def _cuda_of(tensorrt: str) -> int:
-    """Return the CUDA release of the wheels: Triton's images with TensorRT 10.13 and newer use CUDA 13."""
-    major, minor = map(int, tensorrt.split(".")[:2])
-    return 13 if (major, minor) >= (10, 13) else 12
+def require_same_tensorrt(builder_version: str | None, server_version: str) -> None:
+    """Raise EngineError unless the library that builds is the one that serves."""
+    if builder_version != server_version:
+        bindings = f"tensorrt-cu{cuda_of(server_version)}-bindings=={server_version}"
+        raise EngineError(
+            f"Python's tensorrt has loaded TensorRT {builder_version or 'of an unknown version'}, the server has "
+            f"{server_version}: the plan would not load. Run "
+            f"`.venv/bin/python -m pip install --no-deps {bindings}`, which uses the server's own libraries."
+        )
 
 
 def require_current(record: BuildRecord, checkpoint: Checkpoint, progress: Progress) -> None:
@@ -204,15 +207,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tensorrt_module() -> Any:
-    """Import TensorRT's Python module; None where none is installed."""
-    # `tensorrt` wraps the second one, which uses the libraries of the image when installed alone
-    for name in ("tensorrt", "tensorrt_bindings"):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(name)
-    return None
-
-
 def main() -> int:
     """Command line of `make engine`."""
     parser = argparse.ArgumentParser(prog="make engine", description=__doc__)
@@ -228,9 +222,10 @@ def main() -> int:
         # CUDA, once loaded, builds on its first device. The driver lists GPUs in the order of the bus.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpus.index(gpu)))
+        tensorrt = require_server_tensorrt(server_tensorrt_version(find_installation().binary))
+        require_driver(tensorrt, driver_cuda(), driver_release())
         trt = tensorrt_module()
-        server = server_tensorrt_version(find_installation().binary)
-        tensorrt = require_same_tensorrt(trt and trt.__version__, server)
+        require_same_tensorrt(loaded_version(), tensorrt)
 
         def build(onnx: Path, checkpoint: Checkpoint) -> bytes:
             engine = engine_from_onnx(

@@ -16,7 +16,7 @@ from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError
-from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt
+from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt, require_server_tensorrt
 from packrank_build.make_model import make_model
 from packrank_build.tensorrt.gate import Ranker
 from packrank_build.tensorrt.log import EngineError
@@ -171,18 +171,23 @@ def test_the_gpu_of_the_target_is_found_among_others() -> None:
     assert require_gpu(TARGETS["l4"], [Gpu("NVIDIA A10G", "8.6", 1), L4]) == L4
 
 
+def test_a_server_without_tensorrt_is_refused() -> None:
+    with pytest.raises(EngineError, match="has no TensorRT backend.*tritonserver image"):
+        require_server_tensorrt(None)
+    assert require_server_tensorrt("11.2.1.2") == "11.2.1.2"
+
+
 @pytest.mark.parametrize(
     ("builder", "server", "text"),
     [
-        ("11.2.3.45", None, "has no TensorRT backend.*tritonserver image"),
-        (None, "11.2.3.45", "is not installed. Run `.venv/bin/pip install tensorrt-cu13==11.2.3.45"),
-        ("11.4.0.1", "10.11.0.33", "11.4.0.1, the server's 10.11.0.33: .* tensorrt-cu12==10.11.0.33"),
+        (None, "11.2.3.45", "TensorRT of an unknown version, the server has 11.2.3.45: .* tensorrt-cu13-bindings=="),
+        ("11.4.0.1", "10.11.0.33", "11.4.0.1, the server has 10.11.0.33: .* tensorrt-cu12-bindings==10.11.0.33"),
     ],
 )
-def test_another_tensorrt_than_the_servers_is_refused(builder: str | None, server: str | None, text: str) -> None:
+def test_another_tensorrt_than_the_servers_is_refused(builder: str | None, server: str, text: str) -> None:
     with pytest.raises(EngineError, match=text):
         require_same_tensorrt(builder, server)
 
 
 def test_the_same_tensorrt_is_accepted() -> None:
-    assert require_same_tensorrt("11.2.3.45", "11.2.3.45") == "11.2.3.45"
+    require_same_tensorrt("11.2.3.45", "11.2.3.45")
