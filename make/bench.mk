@@ -34,9 +34,9 @@ check-speed: setup-test $(BUILT) $(STRATEGY) ## fail if the built model has beco
 	@$(PYTHON) scripts/setup_environment.py peers-transformers
 	@$(PY) -m tests.checks.speed
 
-check-gpu: setup-test $(BUILT) $(STRATEGY) ## on a GPU: build, gate, serve, measure, report: CONFIG=<target>
+check-gpu: setup-gpu $(BUILT) $(STRATEGY) ## on a GPU: build, gate, serve, measure: CONFIG=<target> [PRECISION=fp16]
 	@$(if $(NO_HUGGINGFACE),:,$(PYTHON) scripts/setup_environment.py torch)
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m tests.checks.gpu "$$binary" \
-		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
+		--config "$(CONFIG)" $(ENGINE_PRECISION) $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
 
 gpu-check: check-gpu
