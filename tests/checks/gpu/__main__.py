@@ -32,16 +32,16 @@ from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.graph.ops import Precision
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import pairs_of
 from packrank_build.make_engine import published_checkpoint
 from packrank_build.progress import Progress
+from packrank_build.tensorrt.graph import tensorrt_graph
 from packrank_build.tensorrt.installation import tensorrt_module
 from packrank_build.tensorrt.log import BuildMessages
 from packrank_build.tensorrt.padded_engine import PaddedRanker, padded_engine, padded_inputs
 from packrank_build.tensorrt.runner import EngineRanker
-from packrank_build.tensorrt.targets import TARGETS, Target
+from packrank_build.tensorrt.targets import TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import configured_plan, read_engine_record
 from packrank_server.gpu import installed_gpus
 from packrank_server.tritonserver import TritonServer, free_ports
@@ -114,11 +114,9 @@ def gpu_peers(target: Target, checkpoint: Checkpoint, repository: Path, record: 
     """
     trt = tensorrt_module()
     plan = repository / "ranker" / "1" / target.plan_file
-    precision: Precision = "bf16" if read_engine_record(plan).precision == "bf16" else "fp16"
+    precision: EnginePrecision = "bf16" if read_engine_record(plan).precision == "bf16" else "fp16"
     limit = record.max_pair_tokens
-    graph = packed_graph(
-        checkpoint.architecture, checkpoint.weight, precision, limit, attention="row_mask", padded=True
-    )
+    graph = tensorrt_graph(checkpoint.architecture, checkpoint.weight, precision, limit, padded=True)
     ir.save(graph, work / "padded.onnx", external_data="padded.onnx.data")
     padded_tokens = max(target.batch.tokens, limit)
     progress = Progress()
