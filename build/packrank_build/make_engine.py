@@ -14,23 +14,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import onnx_ir as ir
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory
-from packrank_build.graph.export import export_graph, save_graph
+from packrank_build.graph.export import save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, parity_requests
 from packrank_build.graph.parity_pairs import parity_questions
 from packrank_build.make_model import build_id
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
-from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
+from packrank_build.quantize.fp8 import activation_sizes, with_activation_sizes
 from packrank_build.tensorrt.build import engine_from_onnx
 from packrank_build.tensorrt.gate import Ranker, check_engine_parity
+from packrank_build.tensorrt.graph import tensorrt_graph
+from packrank_build.tensorrt.inspector import check_engine_facts
 from packrank_build.tensorrt.installation import (
     cuda_of,
     driver_cuda,
@@ -40,7 +41,7 @@ from packrank_build.tensorrt.installation import (
     tensorrt_module,
 )
 from packrank_build.tensorrt.log import BuildMessages, EngineError
-from packrank_build.tensorrt.runner import EngineRanker
+from packrank_build.tensorrt.runner import EngineRanker, engine_information
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import EngineRecord, record_file
 from packrank_server.gpu import Gpu, installed_gpus
@@ -108,6 +109,7 @@ def make_engine(
     gpu: Gpu,
     tensorrt: str,
     build: Callable[[Path, Checkpoint], bytes],
+    inspect: Callable[[bytes], str],
     ranker: Callable[[bytes], Ranker],
     model: str | None = None,
     version: str = "1",
@@ -116,7 +118,8 @@ def make_engine(
     """Build an engine of the published model and publish it beside the model if, and only if, it passes the gate.
 
     `model` is the checkpoint's directory or hub id, by default the one that the published model was built from. `build`
-    turns the ONNX file of a checkpoint into a plan, `ranker` runs a plan on the GPU. Raises StaleBuild,
+    turns the ONNX file of a checkpoint into a plan, `inspect` asks TensorRT's engine inspector for the JSON of a plan's
+    layers, and `ranker` runs a plan on the GPU. Raises StaleBuild,
     UnsupportedCheckpoint, EngineError or ParityError; the repository is then as it was.
     """
     progress = progress or Progress()
@@ -137,6 +140,7 @@ def make_engine(
         write_graph(checkpoint, tokenizer, precision, record.max_pair_tokens, onnx, progress)
         progress.step(f"building {target.plan_file}; the first build on a GPU times kernels for minutes")
         plan = build(onnx, checkpoint)
+        progress.step(check_engine_facts(inspect(plan), precision).sentence())
         parity = check_engine_parity(checkpoint, tokenizer, ranker(plan), precision, record.max_pair_tokens, progress)
         progress.step(parity.sentence())
         engine_record = EngineRecord(
@@ -174,21 +178,21 @@ def write_graph(
     progress: Progress,
 ) -> None:
     """Write TensorRT's form of the graph. For fp8, calibrate it first: on the parity questions with the real prompt."""
-    if precision != "fp8":
-        progress.step(f"writing the packed graph in {precision}, TensorRT's form")
-        export_graph(checkpoint, precision, max_pair_tokens, onnx, progress, attention="row_mask")
-        return
-    progress.step("calibrating fp8: the largest activations, in fp32 on the CPU")
-    requests = parity_requests(tokenizer, parity_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
-    measured = onnx.with_name("calibration.onnx")
-    graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
-    save_graph(with_activation_sizes(graph), measured, progress)
-    sizes = activation_sizes(measured, requests)
-    for file in (measured, measured.with_name(f"{measured.name}.data")):
-        file.unlink()
-    progress.step("writing the packed graph in fp8, TensorRT's form")
-    graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp16", max_pair_tokens, attention="row_mask")
-    save_graph(fp8_graph(graph, sizes, ir.DataType.FLOAT16), onnx, progress)
+    sizes = None
+    if precision == "fp8":
+        progress.step("calibrating fp8: the largest activations, in fp32 on the CPU")
+        requests = parity_requests(tokenizer, parity_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
+        measured = onnx.with_name("calibration.onnx")
+        graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
+        save_graph(with_activation_sizes(graph), measured, progress)
+        sizes = activation_sizes(measured, requests)
+        for file in (measured, measured.with_name(f"{measured.name}.data")):
+            file.unlink()
+    progress.step(f"writing the packed graph in {precision}, TensorRT's form")
+    graph = tensorrt_graph(
+        checkpoint.architecture, checkpoint.weight, precision, max_pair_tokens, activation_sizes=sizes
+    )
+    save_graph(graph, onnx, progress)
 
 
 def published_checkpoint(record: BuildRecord, model: str | None = None) -> Checkpoint:
@@ -247,6 +251,7 @@ def main() -> int:
             gpu=gpu,
             tensorrt=tensorrt,
             build=build,
+            inspect=lambda plan: engine_information(trt, plan),
             ranker=lambda plan: EngineRanker(trt, plan, target),
             model=options.model,
             progress=progress,

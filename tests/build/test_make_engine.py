@@ -55,6 +55,7 @@ def build(
     precision: EnginePrecision = "fp16",
     model: str | None = None,
     check: Callable[[Path], None] = lambda graph: None,
+    inspected: str | None = None,
 ) -> EngineRecord:
     directory = repository / "ranker" / "1"
     record = read_build_record(directory)
@@ -72,9 +73,17 @@ def build(
         gpu=L4,
         tensorrt="11.2.3.45",
         build=plan_of,
+        inspect=lambda plan: inspected or information(precision),
         ranker=lambda plan: Altered(cpu, change),
         model=model,
     )
+
+
+def information(precision: str, kernel: str = "xmma_gemm_f16f16_f16f32_f32_tn_n") -> str:
+    """Make the engine inspector's JSON of one layer."""
+    kind = {"Format/Datatype": "FP8" if precision == "fp8" else "Half"}
+    product = {"Name": "q_proj", "LayerType": "gemm", "TacticName": kernel, "Inputs": [kind, kind]}
+    return json.dumps({"Layers": [product, {"Name": "_gemm_mha_v2_myl0_7", "Inputs": [kind, kind, kind]}]})
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -111,6 +120,15 @@ def test_nothing_is_published_when_the_engine_is_off(
     before = contents(fp16_repository)
     with pytest.raises(ParityError, match=f"{text}.*Nothing was published"):
         build(fp16_repository, change)
+    assert contents(fp16_repository) == before
+
+
+def test_nothing_is_published_when_the_inspector_contradicts_the_precision(fp16_repository: Path) -> None:
+    before = contents(fp16_repository)
+    with pytest.raises(EngineError, match="1 products add in fp16. Nothing was published"):
+        build(fp16_repository, inspected=information("fp16", "xmma_gemm_f16f16_f16f16_f16_tn_n"))
+    with pytest.raises(EngineError, match="only 0 of 1 products have FP8 operands. Nothing was published"):
+        build(fp16_repository, precision="fp8", inspected=information("fp16"))
     assert contents(fp16_repository) == before
 
 
