@@ -20,6 +20,7 @@ from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_re
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory
+from packrank_build.graph.attention import AttentionForm
 from packrank_build.graph.export import save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, parity_requests
@@ -28,6 +29,7 @@ from packrank_build.make_model import build_id
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, with_activation_sizes
+from packrank_build.tensorrt.attention_probe import attention_form
 from packrank_build.tensorrt.build import engine_from_onnx
 from packrank_build.tensorrt.gate import Ranker, check_engine_parity
 from packrank_build.tensorrt.graph import tensorrt_graph
@@ -111,6 +113,7 @@ def make_engine(
     build: Callable[[Path, Checkpoint], bytes],
     inspect: Callable[[bytes], str],
     ranker: Callable[[bytes], Ranker],
+    attention: AttentionForm = "kv_lengths",
     model: str | None = None,
     version: str = "1",
     progress: Progress | None = None,
@@ -137,7 +140,7 @@ def make_engine(
     with staging_directory(repository) as staging:
         onnx = staging / "model.onnx"
         tokenizer = Tokenizer.from_file(str(repository / "tokenizer" / version / "tokenizer.json"))
-        write_graph(checkpoint, tokenizer, precision, record.max_pair_tokens, onnx, progress)
+        write_graph(checkpoint, tokenizer, precision, record.max_pair_tokens, onnx, progress, attention=attention)
         progress.step(f"building {target.plan_file}; the first build on a GPU times kernels for minutes")
         plan = build(onnx, checkpoint)
         progress.step(check_engine_facts(inspect(plan), precision).sentence())
@@ -176,6 +179,8 @@ def write_graph(
     max_pair_tokens: int,
     onnx: Path,
     progress: Progress,
+    *,
+    attention: AttentionForm = "kv_lengths",
 ) -> None:
     """Write TensorRT's form of the graph. For fp8, calibrate it first: on the parity questions with the real prompt."""
     sizes = None
@@ -190,7 +195,12 @@ def write_graph(
             file.unlink()
     progress.step(f"writing the packed graph in {precision}, TensorRT's form")
     graph = tensorrt_graph(
-        checkpoint.architecture, checkpoint.weight, precision, max_pair_tokens, activation_sizes=sizes
+        checkpoint.architecture,
+        checkpoint.weight,
+        precision,
+        max_pair_tokens,
+        activation_sizes=sizes,
+        attention=attention,
     )
     save_graph(graph, onnx, progress)
 
@@ -230,6 +240,11 @@ def main() -> int:
         require_driver(tensorrt, driver_cuda(), driver_release())
         trt = tensorrt_module()
         require_same_tensorrt(loaded_version(), tensorrt)
+        record = read_build_record(options.repository / "ranker" / "1")
+        architecture = published_checkpoint(record, options.model).architecture
+        progress.step("probing TensorRT's attention on this GPU")
+        attention, found = attention_form(trt, architecture)
+        progress.step(found)
 
         def build(onnx: Path, checkpoint: Checkpoint) -> bytes:
             engine = engine_from_onnx(
@@ -253,6 +268,7 @@ def main() -> int:
             build=build,
             inspect=lambda plan: engine_information(trt, plan),
             ranker=lambda plan: EngineRanker(trt, plan, target),
+            attention=attention,
             model=options.model,
             progress=progress,
         )

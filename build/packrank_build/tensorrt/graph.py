@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from packrank_build.checkpoint.architecture import Architecture
+from packrank_build.graph.attention import AttentionForm
 from packrank_build.graph.ops import Ops, Precision
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.quantize.fp8 import fp8_graph
@@ -23,6 +24,7 @@ def tensorrt_graph(
     max_pair_tokens: int,
     *,
     activation_sizes: Mapping[str, float] | None = None,
+    attention: AttentionForm = "kv_lengths",
     padded: bool = False,
 ) -> ir.Model:
     """Write the graph that an engine is built from; inputs and output are packed_graph's.
@@ -30,7 +32,7 @@ def tensorrt_graph(
     fp8 needs `activation_sizes`: weight name -> the largest |activation| that meets it (quantize/fp8.py).
     """
     dtype: Precision = "fp16" if precision == "fp8" else precision
-    graph = packed_graph(architecture, weight, dtype, max_pair_tokens, attention="row_mask", padded=padded)
+    graph = packed_graph(architecture, weight, dtype, max_pair_tokens, attention=attention, padded=padded)
     if precision == "fp8":
         return fp8_graph(graph, activation_sizes or {}, ir.DataType.FLOAT16)
     return with_fp32_accumulators(graph)

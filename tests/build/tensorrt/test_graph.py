@@ -52,7 +52,7 @@ def test_tensorrt_reads_fp16_and_adds_in_fp32(target: str, tmp_path: Path) -> No
 
 def test_without_the_casts_tensorrt_is_free_to_add_in_fp16(tmp_path: Path) -> None:
     shapes = SLICE.weight_shapes()
-    plain = packed_graph(SLICE, lambda name: random_weight(name, shapes[name], 0), "fp16", 8192, attention="row_mask")
+    plain = packed_graph(SLICE, lambda name: random_weight(name, shapes[name], 0), "fp16", 8192, attention="kv_lengths")
     ir.save(plain, tmp_path / "plain.onnx", external_data="plain.onnx.data")
     assert {product.sums for product in projections(plan_of(tmp_path / "plain.onnx", "l4"))} == {0}
 
