@@ -177,7 +177,7 @@ def has_fp8_weights(graph: Path) -> None:
     [
         ("l4", [], "no GPU here.*--gpus all.*make check-engine"),
         ("h100", [L4], r"needs compute capability 9.0, but here is NVIDIA L4 \(8.9\). Use TARGET=l4 or TARGET=l40s"),
-        ("l4", [Gpu("Tesla T4", "7.5", 1)], r"Tesla T4 \(7.5\). Supported are h100, a100, l40s, l4, a10g"),
+        ("l4", [Gpu("Tesla T4", "7.5", 1)], r"Tesla T4 \(7.5\). Supported are b200, h200, h100, a100, l40s, l4, a10g"),
     ],
 )
 def test_the_wrong_gpu_is_refused_with_the_remedy(target: str, gpus: list[Gpu], text: str) -> None:

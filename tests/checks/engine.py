@@ -31,8 +31,9 @@ from packrank_build.tensorrt.memory import RESERVED_BYTES, engine_bytes, fits, s
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Profile, Target
 from tests.support.random_checkpoint import random_architecture, random_weight
 
-# TensorRT-RTX 1.7 cannot build for SM90. L40S's SM89 is the nearest; scratch memory is equal on SM80, SM86 and SM89.
-STAND_INS = {"h100": "l40s"}
+# TensorRT-RTX 1.7 cannot build for SM90 or SM100. L40S's SM89 is the nearest; scratch memory is equal on SM80, SM86 and
+# SM89.
+STAND_INS = {"h100": "l40s", "h200": "l40s", "b200": "l40s"}
 # TensorRT's scratch memory may differ from memory.py's prediction by this share.
 SCRATCH_TOLERANCE = 0.05
 
