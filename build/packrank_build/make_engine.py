@@ -24,14 +24,13 @@ from packrank_build.graph.attention import AttentionForm
 from packrank_build.graph.export import save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, parity_requests
-from packrank_build.graph.parity_pairs import parity_questions
 from packrank_build.make_model import build_id
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, with_activation_sizes
 from packrank_build.tensorrt.attention_probe import attention_form
 from packrank_build.tensorrt.build import engine_from_onnx
-from packrank_build.tensorrt.gate import Ranker, check_engine_parity
+from packrank_build.tensorrt.gate import Ranker, check_engine_parity, engine_questions
 from packrank_build.tensorrt.graph import tensorrt_graph
 from packrank_build.tensorrt.inspector import check_engine_facts
 from packrank_build.tensorrt.installation import (
@@ -186,7 +185,7 @@ def write_graph(
     sizes = None
     if precision == "fp8":
         progress.step("calibrating fp8: the largest activations, in fp32 on the CPU")
-        requests = parity_requests(tokenizer, parity_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
+        requests = parity_requests(tokenizer, engine_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
         measured = onnx.with_name("calibration.onnx")
         graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
         save_graph(with_activation_sizes(graph), measured, progress)

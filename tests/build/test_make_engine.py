@@ -18,7 +18,7 @@ from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError
 from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt, require_server_tensorrt
 from packrank_build.make_model import make_model
-from packrank_build.tensorrt.gate import Ranker
+from packrank_build.tensorrt.gate import Ranker, engine_questions
 from packrank_build.tensorrt.log import EngineError
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
 from packrank_server.engine_record import EngineRecord, read_engine_record
@@ -137,10 +137,17 @@ def test_an_engine_that_scores_differently_when_merged_is_refused(fp16_repositor
 
     def drifts(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         calls.append(1)
-        return logits + np.float32(0.5 if len(calls) > 31 else 0)
+        return logits + np.float32(0.5 if len(calls) > len(engine_questions()) else 0)
 
     with pytest.raises(ParityError, match="merged and alone differ by 5.00e-01"):
         build(fp16_repository, drifts)
+
+
+def test_the_gate_asks_about_long_pairs_and_outliers_too() -> None:
+    added = {named.name: named.question for named in engine_questions()[-2:]}
+    assert sorted(added) == ["long pairs", "outliers"]
+    assert max(len(passage.split()) for passage in added["long pairs"].passages) > 500
+    assert any(len(set(passage)) == 1 for passage in added["outliers"].passages)
 
 
 def test_a_checkpoint_that_changed_since_is_stale(fp16_repository: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
