@@ -8,7 +8,9 @@ METRICS_PORT ?= 8002
 # serve: the ranker's named config is cpu, onnx, or the target of an engine
 CONFIG ?= cpu
 GATEWAY_PORT ?= 8080
+# HOST is the gateway's address, TRITON_HOST Triton's
 HOST ?= 127.0.0.1
+TRITON_HOST ?= 127.0.0.1
 # model
 PRECISION ?= fp32
 VERSION ?= 1
@@ -51,7 +53,8 @@ run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserve
 	@$(PY) scripts/run_demo.py $(PORTS)
 
 serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running: [CONFIG=cpu] [HOST=127.0.0.1]
-	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) $(PORTS)
+	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) \
+		--triton-host $(TRITON_HOST) $(PORTS)
 
 model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
 	@$(if $(MODEL),:,$(MAKE) --no-print-directory demo-checkpoint)
@@ -65,7 +68,7 @@ engine: setup-engine ## build a TensorRT plan on this GPU: TARGET=h100 (docs/gpu
 test: setup-test ## run the tests: [NVIDIA_MODEL=<directory or hub id of the real weights>]
 	@$(PY) -m pytest
 
-check: setup-test ## lint, check the format and the types: ruff and mypy
+check: setup-test ## check lint, format and types with ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -79,9 +82,9 @@ evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## measure 
 	@$(PY) -m packrank_training.evaluate $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) \
 		$(strip $(DATA)) -- $(EVALUATION)
 
-batching: $(STRATEGY) ## compile the batching strategy, which limits merged batches by tokens (needs a C compiler)
+batching: $(STRATEGY) ## compile the batching strategy, which limits batches by tokens (needs a C compiler)
 
-lock: .cache/uv-$(UV)/bin/uv ## pin the packages of pyproject.toml again: [UPGRADE=1]
+lock: .cache/uv-$(UV)/bin/uv ## pin the packages that pyproject.toml declares: [UPGRADE=1]
 	@$(LOCK) pyproject.toml --all-extras $(addprefix --group ,build-backend tritonserver-binary e5) -o requirements.lock
 	@cd tests/real_clients && $(LOCK) requirements.in -o requirements.lock
 

@@ -13,6 +13,8 @@ from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
+from packrank_build.tensorrt.profile_choice import first_batch
+from packrank_build.tensorrt.targets import BatchBudget
 
 
 def ranker_parameters(endpoint: str) -> dict[str, int]:
@@ -44,17 +46,12 @@ def packed_requests(tokenizer: Tokenizer, questions: Sequence[Question], max_pai
 
 def merged(requests: Sequence[PackedPairs], parameters: dict[str, int]) -> list[list[PackedPairs]]:
     """Merge requests in order within batchstrategy.c's limits: the ranker's batches when its queue is full."""
+    budget = BatchBudget(*(parameters[f"max_batch_{unit}"] for unit in ("tokens", "pairs", "padded_tokens")))
+    waiting = list(requests)
     batches: list[list[PackedPairs]] = []
-    for request in requests:
-        joined = [*batches[-1], request] if batches else [request]
-        pairs = sum(part.seq_lens.size for part in joined)
-        if (
-            len(joined) == 1
-            or sum(part.input_ids.size for part in joined) > parameters["max_batch_tokens"]
-            or pairs > parameters["max_batch_pairs"]
-            or pairs * max(int(part.seq_lens.max()) for part in joined) > parameters["max_batch_padded_tokens"]
-        ):
-            batches.append([request])
-        else:
-            batches[-1] = joined
+    while waiting:
+        sizes = [(len(request.input_ids), len(request.seq_lens), request.max_len) for request in waiting]
+        count = first_batch(sizes, budget, len(waiting))
+        batches.append(waiting[:count])
+        waiting = waiting[count:]
     return batches

@@ -16,11 +16,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import published_tokenizer
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, Gateway, memory_mib, running_gateway, running_server
 from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
+from benchmarks.serving.clients import through_gateway
 from benchmarks.serving.loops import closed_loop
-from benchmarks.serving.ways import through_gateway
 from benchmarks.workload import mixed_questions, question_of_lengths
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packrank_server.errors import ServerStartError
+from packrank_server.ports import free_ports
 from packrank_server.stub_processes import stub_processes
-from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.tritonserver import TritonServer
 
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = ROOT / "model_repository"

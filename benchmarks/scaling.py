@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bare_ranker import bare_ranker
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, ROOT
 from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
 from benchmarks.settings import cpu_config, settings_of
@@ -65,13 +65,13 @@ def padding_rows(parameters: dict[str, int], heads: int) -> list[Row]:
     attention, which works on rows as long as the longest pair of a run.
     """
     rows: list[Row] = []
-    cells = parameters["max_attention_bytes"] // (4 * heads)
+    max_weights = parameters["max_attention_bytes"] // (4 * heads)
     for name, mix in MIXES.items():
         lengths = mix(MIX_PAIRS, 0)
         attended = 0
         for start in range(0, len(lengths), REQUEST_PAIRS):
             request = lengths[start : start + REQUEST_PAIRS]
-            for run in length_sorted_runs(request, parameters["max_run_tokens"], cells):
+            for run in length_sorted_runs(request, parameters["max_run_tokens"], max_weights):
                 attended += len(run) * int(request[run].max())
         needed = int(lengths.sum())
         rows.append(

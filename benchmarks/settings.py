@@ -21,11 +21,11 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from benchmarks.bare_ranker import published_tokenizer
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, ROOT, running_server
 from benchmarks.results import Row, markdown_table, model_and_machine, write_csv, write_markdown
+from benchmarks.serving.clients import over_grpc
 from benchmarks.serving.loops import ClosedLoop, closed_loop
-from benchmarks.serving.ways import over_grpc
 from benchmarks.workload import mixed_questions, token_count
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress

@@ -25,4 +25,5 @@ check-full-size: setup-test ## build and serve random weights of Llama-3.2-1B's 
 check-engine: setup-test ## build every target's engine without a GPU and report its memory: [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m tests.checks.engine $(ENGINE_PRECISION)
 
+# the name in release 0.1.0
 engine-check: check-engine

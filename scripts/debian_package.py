@@ -14,11 +14,7 @@ from preflight import SetupError
 
 
 def fetch(names: list[str], into: Path) -> None:
-    """Unpack the newest release of each package that apt knows under `into`, as `into/usr/lib/...`.
-
-    Raises:
-        SetupError: apt-get is missing, its package lists are missing or old, or the network is down.
-    """
+    """Unpack the newest release of each package under `into`, as `into/usr/lib/...`. Raises SetupError."""
     wanted = " ".join(names)
     if shutil.which("apt-get") is None:
         raise SetupError(f"apt-get, which would fetch {wanted}, is not on this machine.")

@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/fetch_package.py default-model
 
-The names and pins stand in pyproject.toml under [tool.packrank.wheels]. Wheels stay in .cache/packages: a second
-call checks the hash and downloads nothing.
+pyproject.toml has the names and pins, under [tool.packrank.wheels]. Wheels stay in .cache/packages: a second call
+checks the hash and downloads nothing.
 """
 
 import hashlib
@@ -32,11 +32,7 @@ def cached_wheel(pin: str, directory: Path) -> Path | None:
 
 
 def fetch_package(pin: str, directory: Path) -> Path:
-    """Return the wheel of `pin`, downloaded into `directory` unless it is there.
-
-    Raises:
-        SetupError: pip could not download it.
-    """
+    """Return the wheel of `pin`, downloaded into `directory` unless it is there. Raises SetupError."""
     directory.mkdir(parents=True, exist_ok=True)
     wheel = cached_wheel(pin, directory)
     if wheel is None:

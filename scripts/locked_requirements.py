@@ -39,11 +39,7 @@ def declared_packages(pyproject: dict[str, Any], names: Iterable[str]) -> set[st
 
 
 def locked_requirements(root: Path, names: Iterable[str]) -> str:
-    """Return the pinned and hashed lines of the packages that `names` need.
-
-    Raises:
-        LookupError: pyproject.toml declares a package that the lock does not have.
-    """
+    """Return the pinned and hashed lines of the packages that `names` need. Raises LookupError for one not locked."""
     entry = re.compile(r"^([\w.-]+)(==.*\n(?: +--hash.*\n)+)((?: +#.*\n)+)", re.MULTILINE)
     entries = entry.findall((root / "requirements.lock").read_text())
     needed = declared_packages(read_pyproject(root), names)

@@ -38,11 +38,7 @@ def failure_sentence(output: str, directory: Path) -> str:
 
 
 def run_pip(python: Path, arguments: list[str], directory: Path, stdout: IO[str] | None = None) -> None:
-    """Run `python -m pip` in `directory`, with standard output to `stdout` or this process's own.
-
-    Raises:
-        SetupError: pip failed.
-    """
+    """Run `python -m pip` in `directory`, with standard output to `stdout` or this process's own. Raises SetupError."""
     environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     command = [str(python), "-m", "pip", *arguments]
     errors = []

@@ -1,4 +1,4 @@
-"""Check what a machine needs before `make` creates an environment. Each lack is one sentence with its remedy.
+"""Check that this machine has what an environment needs. Each lack is one sentence with its remedy.
 
 Python 3.6 must be able to run this file: an old Python should print the sentence, not a SyntaxError.
 """

@@ -2,9 +2,9 @@
 
     .venv/bin/python scripts/provide_perf_analyzer.py
 
-Prefer one on PATH, as in NVIDIA's SDK image. Otherwise build .cache/perf_analyzer: the binary comes from
-tritonclient's wheel and libb64 from the distribution. The binary is also linked against the CUDA runtime, which it
-does not use here, so tritonserver's copy serves.
+Prefer one on PATH, as in NVIDIA's SDK image. Otherwise fill .cache/perf_analyzer. The binary comes from tritonclient's
+wheel, and libb64 from the distribution. The binary also links the CUDA runtime, which it does not use here:
+tritonserver's copy will do.
 """
 
 import shutil
@@ -20,11 +20,7 @@ from preflight import SetupError
 
 
 def provide(directory: Path) -> Path:
-    """Return the binary in `directory`, with its libraries beside it.
-
-    Raises:
-        SetupError: the wheel or libb64 could not be downloaded.
-    """
+    """Return the binary in `directory`, with its libraries beside it. Raises SetupError."""
     binary = directory / "perf_analyzer"
     if binary.exists():  # the last file to be put there
         return binary

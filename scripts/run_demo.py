@@ -11,7 +11,9 @@ from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_server.arguments import add_port_arguments, ports_from
-from packrank_server.tritonserver import Ports, ServerStartError, TritonServer
+from packrank_server.errors import ServerStartError
+from packrank_server.ports import Ports
+from packrank_server.tritonserver import TritonServer
 
 ROOT = Path(__file__).resolve().parent.parent
 QUERY = "how much protein should a female eat?"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bare_ranker import packed_requests
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.fidelity.compared import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU, fidelity_row
 from benchmarks.fidelity.precisions import COMPARED, Scorer
 from benchmarks.results import machine, markdown_table, write_csv, write_markdown

@@ -1,8 +1,8 @@
 """`make bench-peers`: packrank against other servers and libraries, on the same weights and pairs.
 
-`prepare` builds what the contestants load, under .cache/peers. `measure` tries each contestant's settings once, then
-measures all of them with their best settings: every round runs each contestant once, so ratios belong to one minute
-of one machine. It writes benchmarks/results/peers-<mix>.md and .csv.
+`prepare` builds what the contestants load, under .cache/peers. `measure` tries each contestant's settings once and
+keeps the best. Then every round runs each contestant once, so that its ratios belong to the same minutes. It writes
+benchmarks/results/peers-<mix>.md and .csv.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from benchmarks.command import BenchmarkError, exit_code
+from benchmarks.errors import BenchmarkError, exit_code
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import (
     CONTESTANTS,
@@ -34,7 +34,7 @@ from benchmarks.peers.contestants import (
 from benchmarks.peers.gemm_peak import gemm_peak_gops
 from benchmarks.peers.mixes import MIXES, Mix, questions_of
 from benchmarks.peers.report import Round, write_report
-from benchmarks.peers.running import Contest, Scored, correlation
+from benchmarks.peers.running import Score, Scored, correlation
 from benchmarks.processes import ROOT
 from benchmarks.workload import token_count
 from packrank_backend.pairs import Question
@@ -124,7 +124,7 @@ def measure(mix: Mix, names: Sequence[str], rounds: int) -> None:
     settings = {c.name: best_settings(c, mix, questions, tokens, progress) for c in contestants}
     measured = []
     with ExitStack() as stack:
-        ready: dict[str, Contest] = {}
+        ready: dict[str, Score] = {}
         for contestant in contestants:
             progress.step(f"{mix.name}: starting {contestant.name} {settings[contestant.name]}")
             ready[contestant.name] = stack.enter_context(contestant.running(settings[contestant.name], mix))
@@ -136,9 +136,9 @@ def measure(mix: Mix, names: Sequence[str], rounds: int) -> None:
 
 
 def one_round(
-    ready: dict[str, Contest], questions: Sequence[Question], tokens: int, first: int, progress: Progress
+    ready: dict[str, Score], questions: Sequence[Question], tokens: int, first: int, progress: Progress
 ) -> Round:
-    """Run each contestant once, starting with another one in each round; leave out who computes another model."""
+    """Run each contestant once, starting with another one in each round; leave out those that compute another model."""
     names = list(ready)
     start = first % len(names)
     scored: dict[str, Scored] = {name: ready[name](questions) for name in names[start:] + names[:start]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, processors
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from packrank_build.checkpoint.architecture import architecture_from_config
 
 MODELING = Path(__file__).with_name("modeling_llama_bidirectional.py")

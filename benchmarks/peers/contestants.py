@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.peers.mixes import Mix
-from benchmarks.peers.running import Contest, running_ensemble, running_http_peer, running_worker
+from benchmarks.peers.running import Score, running_ensemble, running_http_peer, running_worker
 from benchmarks.peers.worker import TORCH_DTYPES
 from benchmarks.processes import ROOT
-from packrank_server.tritonserver import free_ports
+from packrank_server.ports import free_ports
 
 Precision = Literal["fp32", "bf16", "int8"]
 Kind = Literal["ensemble", "packed", "openvino", "cross_encoder", "huggingface", "vllm", "infinity"]
@@ -78,7 +78,7 @@ class Contestant:
         # a large batch that is padded to 8,192 tokens takes minutes
         return [{"batch": size} for size in ((1, 2, 4) if mix.is_long else (1, 2, 4, 8, 16, 32))]
 
-    def running(self, settings: Settings, mix: Mix) -> AbstractContextManager[Contest]:
+    def running(self, settings: Settings, mix: Mix) -> AbstractContextManager[Score]:
         """Start it, ready to score. Raises BenchmarkError or ServerStartError."""
         log = CACHE / f"{self.name}.log"
         limit = mix.max_pair_tokens

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT, running_http_server, running_server, stopped_at_the_end
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
@@ -27,7 +27,7 @@ from packrank_client import RerankClient
 REQUEST_TIMEOUT_S = 600.0
 # The same model in another precision correlates above this; another pooling, prompt or direction is far below.
 LEAST_CORRELATION = 0.98
-# Every file is local, so nobody needs a hub; and nobody reports usage.
+# Every file is local, so no peer needs a hub. None reports usage.
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -45,7 +45,7 @@ class Scored:
     logits: list[float]
 
 
-Contest = Callable[[Sequence[Question]], Scored]
+Score = Callable[[Sequence[Question]], Scored]
 """Score every pair. A server gets all questions at once, one request each."""
 
 
@@ -61,7 +61,7 @@ def correlation(name: str, reference: Sequence[float], logits: Sequence[float]) 
 
 
 @contextlib.contextmanager
-def running_worker(python: Path, kind: str, source: Path, precision: str, batch: int, log: Path) -> Iterator[Contest]:
+def running_worker(python: Path, kind: str, source: Path, precision: str, batch: int, log: Path) -> Iterator[Score]:
     """Run worker.py until it is ready. Its own clock counts, not the way to it. Raises BenchmarkError."""
     command = [str(python), "-m", "benchmarks.peers.worker", kind, str(source), precision, str(batch)]
     with log.open("w") as errors:
@@ -106,7 +106,7 @@ def running_http_peer(
     request: Mapping[str, Any],
     environment: Mapping[str, str],
     log: Path,
-) -> Iterator[Contest]:
+) -> Iterator[Score]:
     """Run a peer's server and ask it over HTTP. Raises ServerStartError."""
     raw_scores = bool(request.get("raw_scores"))
 
@@ -128,7 +128,7 @@ def running_http_peer(
 
 
 @contextlib.contextmanager
-def running_ensemble(repository: Path, name: str) -> Iterator[Contest]:
+def running_ensemble(repository: Path, name: str) -> Iterator[Score]:
     """Run packrank's whole path: client, gRPC, tritonserver with the config `cpu`. Raises ServerStartError."""
     with (
         running_server(repository, name) as server,

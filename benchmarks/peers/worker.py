@@ -24,7 +24,7 @@ Score = Callable[[list[Sequence[str]]], list[float]]
 TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 # OpenVINO rounds the fp32 graph to bf16 itself; the int8 graph leaves the rest in fp32
 OPENVINO_GRAPHS = {"fp32": ("model.onnx", "f32"), "bf16": ("model.onnx", "bf16"), "int8": ("int8.xml", "f32")}
-MAX_RUN_CELLS = 1 << 23  # pairs × longest²: 512 MiB of attention weights with 16 heads in fp32
+MAX_ATTENTION_WEIGHTS = 1 << 23  # per head, pairs × longest²: 512 MiB with 16 heads in fp32
 
 
 def packed(source: Path, _precision: str, batch: int) -> Score:
@@ -52,6 +52,7 @@ def openvino(source: Path, precision: str, batch: int) -> Score:
     from tokenizers import Tokenizer
 
     from packrank_backend.microbatches import length_sorted_runs
+    from packrank_backend.packing import pack, run_inputs
 
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     graph, hint = OPENVINO_GRAPHS[precision]
@@ -62,20 +63,11 @@ def openvino(source: Path, precision: str, batch: int) -> Score:
     def score(pairs: list[Sequence[str]]) -> list[float]:
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(["".join(pair) for pair in pairs])]
         logits = np.empty(len(ids), np.float32)
-        for run in length_sorted_runs(np.array([len(pair) for pair in ids]), batch, MAX_RUN_CELLS):
-            logits[run] = request.infer(run_inputs([ids[pair] for pair in run]))["logits"]
+        for run in length_sorted_runs(np.array([len(pair) for pair in ids]), batch, MAX_ATTENTION_WEIGHTS):
+            logits[run] = request.infer(run_inputs([pack([ids[pair] for pair in run])]))["logits"]
         return [float(logit) for logit in logits]
 
     return score
-
-
-def run_inputs(pairs: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return the inputs of packed_graph.py for one run."""
-    import numpy as np
-
-    seq_lens = np.array([len(pair) for pair in pairs], np.int32)
-    inputs = {"input_ids": np.concatenate([np.array(pair, np.int32) for pair in pairs]), "seq_lens": seq_lens}
-    return inputs | {"max_len_carrier": np.zeros(1, np.int32), "max_len": np.zeros(int(seq_lens.max()), np.int32)}
 
 
 def quantize_for_openvino(source: Path) -> None:
@@ -83,10 +75,12 @@ def quantize_for_openvino(source: Path) -> None:
     import nncf
     import openvino
 
+    from packrank_backend.packing import pack, run_inputs
+
     pairs = json.loads((source / "calibration.json").read_text(encoding="utf-8"))
     quantized: Any = nncf.quantize(
         openvino.Core().read_model(source / "model.onnx"),
-        nncf.Dataset(pairs, lambda pair: run_inputs([pair])),
+        nncf.Dataset(pairs, lambda pair: run_inputs([pack([pair])])),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(pairs),

@@ -21,18 +21,18 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import bare_ranker, merged, packed_requests, published_tokenizer, ranker_parameters
-from benchmarks.command import BenchmarkError, exit_code
+from benchmarks.errors import BenchmarkError, exit_code
 from benchmarks.processes import REPOSITORY, process_cpu_seconds, running_gateway, running_server
 from benchmarks.results import Row, markdown_table, model_and_machine, result_file, write_csv, write_markdown
+from benchmarks.serving.clients import ANSWERED, Ask, over_grpc, through_gateway
 from benchmarks.serving.loops import closed_loop, open_loop, open_loop_row, poisson_times
-from benchmarks.serving.ways import ANSWERED, Ask, over_grpc, through_gateway
 from benchmarks.workload import mixed_questions, question_of_lengths
 from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_backend.pairs import Question
 from packrank_build.progress import Progress
 
-Way = Callable[[], AbstractAsyncContextManager[Ask]]
+Client = Callable[[], AbstractAsyncContextManager[Ask]]
 
 ALONE = Question(
     "how much protein should a female eat?",
@@ -52,11 +52,11 @@ def small_questions(tokenizer: Tokenizer, count: int) -> list[Question]:
     return [question_of_lengths(tokenizer, row, seed) for seed, row in enumerate(lengths)]
 
 
-def seconds_of(way: Way, questions: Sequence[Question], concurrency: int) -> float:
+def seconds_of(client: Client, questions: Sequence[Question], concurrency: int) -> float:
     """Return the seconds of one closed loop. Raises BenchmarkError when a question is not answered."""
 
     async def run() -> float:
-        async with way() as ask:
+        async with client() as ask:
             await ask(questions[0])  # opens the connection
             done = await closed_loop(ask, questions, concurrency)
         if done.outcomes.keys() != {ANSWERED}:
@@ -75,7 +75,7 @@ def bare_seconds(ranker: CpuRanker, batches: Sequence[Sequence[PackedPairs]]) ->
 
 
 def closed_rows(
-    ways: Mapping[str, Way],
+    clients: Mapping[str, Client],
     ranker: CpuRanker,
     tokenizer: Tokenizer,
     parameters: dict[str, int],
@@ -84,18 +84,18 @@ def closed_rows(
     alone: int,
     rounds: int,
 ) -> list[Row]:
-    """Return one row per way, with medians over rounds. Differences and ratios are taken within a round."""
+    """Return one row per client, with medians over rounds. Differences and ratios are taken within a round."""
     questions, limit = mixed_questions(requests), ranker.record.max_pair_tokens
     one, packed = packed_requests(tokenizer, [ALONE], limit), packed_requests(tokenizer, questions, limit)
     tokens, batches = sum(request.input_ids.size for request in packed), merged(packed, parameters)
-    alone_s: dict[str, list[float]] = {name: [] for name in ("bare ranker", *ways)}
+    alone_s: dict[str, list[float]] = {name: [] for name in ("bare ranker", *clients)}
     mixed_s: dict[str, list[float]] = {name: [] for name in alone_s}
     for _ in range(rounds + 1):
         alone_s["bare ranker"].append(bare_seconds(ranker, [one] * alone) / alone)
         mixed_s["bare ranker"].append(bare_seconds(ranker, batches))
-        for name, way in ways.items():
-            alone_s[name].append(seconds_of(way, [ALONE] * alone, 1) / alone)
-            mixed_s[name].append(seconds_of(way, questions, CONCURRENCY))
+        for name, client in clients.items():
+            alone_s[name].append(seconds_of(client, [ALONE] * alone, 1) / alone)
+            mixed_s[name].append(seconds_of(client, questions, CONCURRENCY))
     # the first round warms up
     of_one, of_all = ({name: np.array(found[1:]) for name, found in each.items()} for each in (alone_s, mixed_s))
     return [
@@ -111,19 +111,19 @@ def closed_rows(
 
 
 def open_rows(
-    ways: Mapping[str, Way], questions: Sequence[Question], peak: float, seconds: float, progress: Progress
+    clients: Mapping[str, Client], questions: Sequence[Question], peak: float, seconds: float, progress: Progress
 ) -> list[Row]:
-    """Return one row for each way and load; each load is a multiple of `peak`, in requests per second."""
+    """Return one row for each client and load; each load is a multiple of `peak`, in requests per second."""
 
-    async def one(way: Way, rate: float) -> Row:
-        async with way() as ask:
+    async def one(client: Client, rate: float) -> Row:
+        async with client() as ask:
             return open_loop_row(rate, seconds, await open_loop(ask, questions, poisson_times(rate, seconds, seed=1)))
 
     rows: list[Row] = []
-    for name, way in ways.items():
+    for name, client in clients.items():
         for load in LOADS:
             progress.step(f"{name}: {load:g} × {peak:.1f} requests/s for {seconds:g} s")
-            row = asyncio.run(one(way, load * peak))
+            row = asyncio.run(one(client, load * peak))
             rows.append({"": name, "load": load, **row, "goodput / peak": round(float(row["goodput/s"]) / peak, 2)})
     return rows
 
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> None:
     tokenizer = published_tokenizer(REPOSITORY)
     with running_server(REPOSITORY, "serving") as server, running_gateway(server.grpc_endpoint) as gateway:
 
-        def ways(deadline_s: float) -> dict[str, Way]:
+        def clients(deadline_s: float) -> dict[str, Client]:
             return {
                 "gRPC": partial(over_grpc, server.grpc_endpoint, deadline_s),
                 "gateway": partial(through_gateway, gateway.url, deadline_s),
@@ -155,7 +155,7 @@ def run(options: argparse.Namespace) -> None:
         parameters, before_s = ranker_parameters(server.grpc_endpoint), process_cpu_seconds([gateway.pid])
         progress.step(f"closed loop, {options.rounds} rounds")
         closed = closed_rows(
-            ways(PATIENCE_S),
+            clients(PATIENCE_S),
             bare_ranker(REPOSITORY, parameters),
             tokenizer,
             parameters,
@@ -167,8 +167,8 @@ def run(options: argparse.Namespace) -> None:
         gateway_ms /= (options.rounds + 1) * (options.requests + options.alone + 2)
         progress.step(f"peak: {options.small_requests} small requests, {PEAK_CONCURRENCY} at a time")
         small = small_questions(tokenizer, options.small_requests)
-        peak = len(small) / seconds_of(ways(PATIENCE_S)["gRPC"], small, PEAK_CONCURRENCY)
-        opened = open_rows(ways(DEADLINE_S), small, peak, options.seconds, progress)
+        peak = len(small) / seconds_of(clients(PATIENCE_S)["gRPC"], small, PEAK_CONCURRENCY)
+        opened = open_rows(clients(DEADLINE_S), small, peak, options.seconds, progress)
     write_report(closed, opened, peak, gateway_ms)
 
 
@@ -181,8 +181,8 @@ def write_report(closed: Sequence[Row], opened: Sequence[Row], peak: float, gate
     line_plot(
         result_file("serving.svg"),
         {
-            f"{way}, {column}": [(float(r["load"]), float(r[f"{column} s"])) for r in opened if r[""] == way]
-            for way in dict.fromkeys(str(row[""]) for row in opened)
+            f"{client}, {column}": [(float(r["load"]), float(r[f"{column} s"])) for r in opened if r[""] == client]
+            for client in dict.fromkeys(str(row[""]) for row in opened)
             for column in ("p50", "p99")
         },
         title="Latency of answered requests against open-loop load",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.results import Row
-from benchmarks.serving.ways import ANSWERED, Ask
+from benchmarks.serving.clients import ANSWERED, Ask
 from packrank_backend.pairs import Question
 
 

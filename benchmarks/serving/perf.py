@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient
 
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, running_server
 from benchmarks.results import markdown_table, model_and_machine, write_csv, write_markdown
 from benchmarks.serving.perf_analyzer import LoadResult, run_perf_analyzer

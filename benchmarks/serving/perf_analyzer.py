@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from packrank_backend.pairs import Question
 
 

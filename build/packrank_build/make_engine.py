@@ -30,7 +30,6 @@ from packrank_build.publish import staging_directory
 from packrank_build.quantize.fp8 import activation_sizes, with_activation_sizes
 from packrank_build.tensorrt.attention_probe import attention_form
 from packrank_build.tensorrt.build import engine_from_onnx
-from packrank_build.tensorrt.gate import Ranker, check_engine_parity, engine_questions
 from packrank_build.tensorrt.graph import tensorrt_graph
 from packrank_build.tensorrt.inspector import check_engine_facts
 from packrank_build.tensorrt.installation import (
@@ -42,12 +41,14 @@ from packrank_build.tensorrt.installation import (
     tensorrt_module,
 )
 from packrank_build.tensorrt.log import BuildMessages, EngineError
+from packrank_build.tensorrt.parity import Ranker, check_engine_parity, engine_questions
 from packrank_build.tensorrt.runner import EngineRanker, engine_information
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import EngineRecord, record_file
+from packrank_server.errors import ServerStartError
 from packrank_server.gpu import Gpu, installed_gpus
+from packrank_server.installation import find_installation
 from packrank_server.tensorrt_version import server_tensorrt_version
-from packrank_server.tritonserver import ServerStartError, find_installation
 
 CALIBRATION_TOKENS = 2048  # longest pair of the calibration: attention on a CPU takes time that grows with its square
 TIMING_CACHES = Path(".cache/timing")

@@ -25,12 +25,12 @@ from packrank_build.graph.attention import OPSETS
 from packrank_build.graph.export import export_graph, save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, ParityReport, check_parity
+from packrank_build.model_versions import ensemble_name, write_version
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_build.publish import publish, staging_directory
 from packrank_build.quantize.hadamard import RotatedWeights
 from packrank_build.quantize.int8 import calibration_pairs, int8_graph, int8_weights
-from packrank_build.side_by_side import ensemble_name, write_version
 
 MODEL_LIMIT_TOKENS = 8192  # model card: "up to 8192 tokens"
 

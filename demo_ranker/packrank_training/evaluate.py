@@ -16,7 +16,9 @@ from pathlib import Path
 
 from packrank_backend.build_record import StaleBuild
 from packrank_client.evaluation.command_line import main as evaluate
-from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.errors import ServerStartError
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 
 SETS = Path(".cache/evaluation/sets")
 # The default data: English and short, as the demo ranker's training texts are.

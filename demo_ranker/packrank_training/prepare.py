@@ -23,7 +23,7 @@ from packrank_training.questions import question_from_description, question_from
 from packrank_training.teacher import Teacher
 
 SEED = 6
-# Documents per group, beside all those whose heading is a question. The teacher reads each one, and e5's engine embeds
+# Documents per group, on top of every heading that is a question. The teacher reads each one, and e5's engine embeds
 # only about 14 passages per second and core.
 HEADED, DEFINED, DESCRIBED = 2200, 350, 1300
 CLOZE = 1200  # attempts; some documents have no sentence that could be a question

@@ -54,8 +54,8 @@ def question_from_description(description: str, rng: random.Random) -> str:
 def question_from_passage(passage: str, rng: random.Random) -> tuple[str, str] | None:
     """Take one of the passage's first sentences out as its question (inverse cloze task, Lee et al. 2019).
 
-    Returns the sentence and the passage without it, or None if no sentence has a question's length or fewer than four
-    exist.
+    Returns the sentence and the passage without it. Returns None if there are fewer than four sentences, or none of a
+    question's length.
     """
     sentences = re.split(r"(?<=[.?!])\s+", passage)
     usable = [place for place, sentence in enumerate(sentences[:4]) if 30 <= len(sentence) <= 160]

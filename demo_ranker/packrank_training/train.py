@@ -2,9 +2,9 @@
 
 python -m packrank_training.train .cache/demo-ranker-base .cache/training --steps 1250
 
-Each question comes with one answer and five negatives. The loss adds cross-entropy on the answer, the divergence from
-the teacher's ranking of the six, and a little binary cross-entropy, which gives the logit a meaningful zero. The
-learning rate is constant until its final decay, so you can shorten a run: stop it, and start it with fewer steps.
+Each question comes with one answer and five negatives. The loss adds cross-entropy on the answer and the divergence
+from the teacher's ranking of the six. A little binary cross-entropy gives the logit a meaningful zero. The learning
+rate is constant until its final decay, so you can shorten a run: stop it, and start it with fewer steps.
 """
 
 from __future__ import annotations

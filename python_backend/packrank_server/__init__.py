@@ -1,1 +1,1 @@
-"""Finds, starts, watches and stops tritonserver."""
+"""Finds, starts, watches and restarts tritonserver."""

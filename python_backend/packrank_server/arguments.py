@@ -1,14 +1,14 @@
-"""The flags that every command which starts a tritonserver has."""
+"""Command-line flags shared by every command that starts a tritonserver."""
 
 from __future__ import annotations
 
 import argparse
 
-from packrank_server.tritonserver import Ports
+from packrank_server.ports import Ports
 
 
 def add_port_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--http-port`, `--grpc-port` and `--metrics-port` of tritonserver, by default Triton's own."""
+    """Add `--http-port`, `--grpc-port` and `--metrics-port` of tritonserver. The defaults are Triton's own."""
     defaults = Ports()
     parser.add_argument("--http-port", type=int, default=defaults.http, help="of tritonserver, like the next two")
     parser.add_argument("--grpc-port", type=int, default=defaults.grpc)
@@ -16,5 +16,5 @@ def add_port_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def ports_from(options: argparse.Namespace) -> Ports:
-    """What was given."""
+    """Build `Ports` from parsed arguments."""
     return Ports(options.http_port, options.grpc_port, options.metrics_port)

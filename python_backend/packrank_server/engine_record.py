@@ -1,4 +1,4 @@
-"""What `make engine` writes beside a plan, and what is compared with server and GPU before the plan is served."""
+"""The record that `make engine` writes beside a plan, and its comparison with the server and GPU that serve it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from packrank_backend.build_record import read_build_record
 from packrank_server.gpu import Gpu
 
-# Raised whenever plans that an older build published can no longer be served.
+# Increased whenever plans of an older build can no longer be served.
 FORMAT = 1
 
 
 class UnservableEngine(Exception):
-    """The engine cannot be served here; the message says why and how to mend it."""
+    """The engine cannot be served here. The message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
 class EngineRecord:
     """Facts of one engine.
 
-    `build_id` is that of the published model (build_record.py) whose checkpoint the engine holds, `revision` the
-    checkpoint's. `profiles`: name -> engine input -> least, typical and most elements. `parity`: what the gate measured
-    on the GPU.
+    `build_id` names the published model (build_record.py) that the engine was built from, `revision` its checkpoint.
+    `profiles` maps name -> engine input -> least, typical and most elements. `parity` holds what the gate measured on
+    the GPU.
     """
 
     build_id: str
@@ -51,12 +51,12 @@ class EngineRecord:
 
 
 def record_file(plan: Path) -> Path:
-    """l4.sm89.plan -> l4.sm89.json."""
+    """Return the record's path: l4.sm89.plan -> l4.sm89.json."""
     return plan.with_suffix(".json")
 
 
 def read_engine_record(plan: Path) -> EngineRecord:
-    """Read the record beside a plan. Raises UnservableEngine if there is none or it is of another format."""
+    """Read the record beside a plan. Raises UnservableEngine if it is missing or has another format."""
     remedy = f"Run `make engine TARGET={plan.name.split('.')[0]}`."
     if not plan.is_file() or not record_file(plan).is_file():
         raise UnservableEngine(f"{plan} or its record does not exist: no engine has been built. {remedy}")
@@ -67,7 +67,7 @@ def read_engine_record(plan: Path) -> EngineRecord:
 
 
 def configured_plan(repository: Path, config_name: str, version: str = "1") -> tuple[str, Path] | None:
-    """Compute capability and plan that a named config of the ranker asks for; None for a config without a plan."""
+    """Return compute capability and plan of a named config of the ranker, or None for a config without a plan."""
     path = repository / "ranker" / "configs" / f"{config_name}.pbtxt"
     if not path.is_file():
         return None
@@ -84,11 +84,11 @@ def require_servable(
     tensorrt: str | None,
     version: str = "1",
 ) -> None:
-    """Refuse an engine that the server could not load, or that would answer for another model than the tokenizer's.
+    """Refuse an engine that the server cannot load, or that belongs to another model than the tokenizer.
 
-    `gpus` are this machine's, `tensorrt` is the server's version, None if it has no TensorRT backend. Triton would
-    refuse most of this too, but with words that name no remedy. A config without a plan is always servable.
-    Raises UnservableEngine.
+    `gpus` are this machine's. `tensorrt` is the server's version, None if it has no TensorRT backend. A config without
+    a plan is always servable. Triton would refuse most of this too, but without naming a remedy. Raises
+    UnservableEngine.
     """
     asked = configured_plan(repository, config_name, version)
     if asked is None:

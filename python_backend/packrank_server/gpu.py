@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as its driver lists them."""
+"""The GPUs of this machine, as the driver lists them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _QUERY = ("nvidia-smi", "--query-gpu=name,compute_cap,memory.total", "--format=c
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; `compute_capability` like 8.9."""
+    """One GPU. `compute_capability` is like "8.9"."""
 
     name: str
     compute_capability: str
@@ -18,7 +18,7 @@ class Gpu:
 
 
 def installed_gpus() -> list[Gpu]:
-    """Every GPU that the driver shows to this process; none without a driver, or in a container started without."""
+    """Return every GPU that the driver shows to this process: none without a driver or in a container without any."""
     try:
         answer = subprocess.run(_QUERY, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Which TensorRT a tritonserver runs: a plan loads in the version that built it and in no other."""
+"""Which TensorRT a tritonserver runs: a plan loads only in the version that built it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# In a process of its own, because a library that another package has loaded under the same name would answer instead.
+# In a process of its own: another package here may have loaded a library of the same name, which would answer.
 _ASK = """
 import ctypes, sys
 library = ctypes.CDLL(sys.argv[1])
@@ -16,12 +16,12 @@ print(*(getattr(library, f"getInferLib{part}Version")() for part in ("Major", "M
 
 
 def backend_library(tritonserver: Path) -> Path:
-    """Where Triton's TensorRT backend lies beside the server's binary."""
+    """Return the path of Triton's TensorRT backend, beside the server's binary."""
     return tritonserver.resolve().parents[1] / "backends" / "tensorrt" / "libtriton_tensorrt.so"
 
 
 def server_tensorrt_version(tritonserver: Path) -> str | None:
-    """The four-part version of the TensorRT that the server's backend is linked with; None without such a backend."""
+    """Return the four-part version of the TensorRT that the server's backend links, or None without that backend."""
     backend = backend_library(tritonserver)
     if not backend.is_file():
         return None
@@ -31,6 +31,6 @@ def server_tensorrt_version(tritonserver: Path) -> str | None:
 
 
 def library_version(library: Path) -> str:
-    """The version that a TensorRT library states about itself, e.g. 10.13.3.9."""
+    """Return the version that a TensorRT library states about itself, such as 10.13.3.9."""
     command = [sys.executable, "-c", _ASK, str(library)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

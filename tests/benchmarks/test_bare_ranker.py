@@ -8,7 +8,7 @@ from packrank_backend.pairs import Question
 from packrank_client import RerankClient
 from packrank_server.tritonserver import TritonServer
 
-LIMITS = {"max_batch_tokens": 100, "max_batch_pairs": 4, "max_batch_frames": 120}
+LIMITS = {"max_batch_tokens": 100, "max_batch_pairs": 4, "max_batch_padded_tokens": 120}
 
 
 def request(*lengths: int) -> PackedPairs:
@@ -20,7 +20,7 @@ def test_requests_merge_as_long_as_every_limit_holds() -> None:
     batches = [[part.seq_lens.tolist() for part in batch] for batch in merged(requests, LIMITS)]
     assert batches == [
         [[40], [40]],  # with 30 more: 110 tokens
-        [[30], [1, 1, 1]],  # 4 pairs x 30 = 120 frames; a fifth pair is over two limits
+        [[30], [1, 1, 1]],  # 4 pairs x 30 = 120 padded tokens; a fifth pair is over two limits
         [[1]],
         [[200]],  # over a limit by itself: alone
         [[50, 9]],

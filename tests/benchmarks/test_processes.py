@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import cpu_seconds, memory_mib, pss_mib, running_gateway, running_http_server
-from packrank_server.tritonserver import ServerStartError, TritonServer
+from packrank_server.errors import ServerStartError
+from packrank_server.tritonserver import TritonServer
 
 
 def test_the_processor_time_of_this_process() -> None:

@@ -18,8 +18,8 @@ from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError
 from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt, require_server_tensorrt
 from packrank_build.make_model import make_model
-from packrank_build.tensorrt.gate import Ranker, engine_questions
 from packrank_build.tensorrt.log import EngineError
+from packrank_build.tensorrt.parity import Ranker, engine_questions
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
 from packrank_server.engine_record import EngineRecord, read_engine_record
 from packrank_server.gpu import Gpu

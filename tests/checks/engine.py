@@ -1,8 +1,8 @@
 """`make check-engine`: builds the engines of every target without a GPU, with TensorRT-RTX, and checks them.
 
-It shows that TensorRT's parser and builder take the graph strongly typed, that attention is fused in every layer, and
-that every profile is valid. No input is ignored or became a shape tensor, inputs and outputs are the config's, and the
-scratch memory is what memory.py predicts. It does not show that the engine computes the right numbers, nor how fast.
+TensorRT's parser and builder must take the graph strongly typed, fuse attention in every layer and accept every
+profile. They must not ignore an input or turn one into a shape tensor. Inputs and outputs must be the config's, and
+scratch memory what memory.py predicts. The check does not show that an engine computes the right numbers, or how fast.
 
 The engine is discarded. TensorRT-RTX's engines load in no Triton, so a file of one would only mislead.
 """
@@ -54,7 +54,7 @@ class ProfileCheck:
 
 
 def tensorrt_rtx() -> Any:
-    """The TensorRT-RTX module."""
+    """Import TensorRT-RTX's module."""
     return importlib.import_module("tensorrt_rtx_bindings")
 
 

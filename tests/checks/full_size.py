@@ -16,8 +16,9 @@ from packrank_build.graph.parity_pairs import declaration_articles
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
 from packrank_client import RerankClient
+from packrank_server.ports import free_ports
 from packrank_server.stub_processes import stub_processes
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.llama3_tokenizer import write_llama3_tokenizer
 from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import ROOT, empty_repository

@@ -1,7 +1,7 @@
 """`make check-speed`: fail when the built model has become slower against the padded Hugging Face model.
 
-Both score the same pairs with the same weights in one run: packrank's whole path over gRPC, and transformers in fp32
-with padded batches of 32. A ratio is comparable between runs; a time is not.
+Both score the same pairs with the same weights in one run. packrank answers over gRPC, and transformers runs in fp32 on
+padded batches of 32. A ratio is comparable between runs; a time is not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import CONTESTANTS, DEFAULT_BATCH_SIZE
 from benchmarks.peers.mixes import MIXES, questions_of
@@ -22,7 +22,7 @@ from benchmarks.processes import REPOSITORY, ROOT
 from benchmarks.results import machine
 from packrank_backend.build_record import StaleBuild, read_build_record
 from packrank_build.progress import Progress
-from packrank_server.tritonserver import ServerStartError
+from packrank_server.errors import ServerStartError
 
 ROUNDS = 3
 # Padded in batches of 32, the mix's 8,747 tokens become 24,864 rows, 2.8 times as many. Below 3, packing's advantage is

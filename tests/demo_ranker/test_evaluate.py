@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from packrank_server.tritonserver import ServerStartError
+from packrank_server.errors import ServerStartError
 from packrank_training import evaluate
 from tests.support.repository import ROOT
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from packrank_client import RerankClient
-from packrank_server.tritonserver import Ports, free_ports
-from tests.support.image import Image, build_image, compose_service
+from packrank_server.ports import Ports, free_ports
+from tests.support.image import DEPLOY, Image, build_image, compose_service, instructions
+from tests.support.repository import copied_repository
 
 ENVIRONMENT = {"TRITON_REGISTRY": "registry", "MODEL": "/checkpoints/tiny", "MAX_PAIR_TOKENS": "512", "CONFIG": "l4"}
 
@@ -105,7 +108,9 @@ def test_the_first_start_builds_the_model_serves_it_and_ends_with_sigterm(
         assert process.wait(110) == 0, log.read_text()
     assert not is_healthy(image, port)
     assert "Traceback" not in log.read_text()
-    assert "one request at a time" not in log.read_text(), "the compiled batching strategy reached the volume"
+    assert "one request at a time" not in log.read_text(), "the compiled batching strategy is served"
+    in_volume = {path.name for path in (empty_volume / "model_repository").rglob("*") if path.is_file()}
+    assert in_volume == {"build.json", "model.onnx", "model.onnx.data", "parity.json", "tokenizer.json"}, "and no code"
 
     once_more = run_service(image, "gpu")
     assert once_more.returncode == 1
@@ -115,16 +120,36 @@ def test_the_first_start_builds_the_model_serves_it_and_ends_with_sigterm(
     assert (ahead_of_time.returncode, "no GPU here" in ahead_of_time.stderr) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("service", "kind", "other"),
+    [("cpu", "model", {"MODEL": "/checkpoints/other"}), ("gpu", "engine", {"CONFIG": "a10g"})],
+)
+def test_a_build_that_failed_is_not_tried_again_by_itself(
+    service: str, kind: str, other: dict[str, str], image: Image, empty_volume: Path, repository: Path
+) -> None:
+    if kind == "engine":
+        filled_volume(image, repository, empty_volume)
+    first = run_service(image, service, MODEL="/checkpoints/missing")
+    assert (first.returncode, f"make {kind}:" in first.stderr) == (1, True), first.stderr
+    restarted = run_service(image, service, MODEL="/checkpoints/missing")
+    assert restarted.returncode == 1
+    assert f"this {kind} build has failed before" in restarted.stderr
+    assert f"docker compose run --rm {kind}" in restarted.stderr
+    assert f"make {kind}:" not in restarted.stderr, "it was not built"
+    asked_again = run_service(image, kind, MODEL="/checkpoints/missing")
+    assert f"make {kind}:" in asked_again.stderr
+    changed = run_service(image, service, **({"MODEL": "/checkpoints/missing"} | other))
+    assert f"make {kind}:" in changed.stderr
+
+
 def test_sigterm_ends_a_build_and_leaves_nothing_of_it(image: Image, empty_volume: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with container(image, "model", log) as process:
         wait_for(process, log, "writing the packed graph")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM, log.read_text()
-    repository = empty_volume / "model_repository"
-    assert not list(repository.glob(".staging-*"))
-    assert not (repository / "ranker" / "1" / "build.json").exists()
-    assert (repository / "ranker" / "1" / "batchstrategy.so").is_file()
+    assert not [path for path in (empty_volume / "model_repository").rglob("*") if path.is_file()], "no marker either"
+    assert not list((empty_volume / "model_repository").glob(".staging-*"))
 
 
 def test_without_a_model_it_says_what_to_set(image: Image, empty_volume: Path) -> None:
@@ -133,18 +158,46 @@ def test_without_a_model_it_says_what_to_set(image: Image, empty_volume: Path) -
     assert "set MODEL" in done.stderr
 
 
-def test_a_file_that_a_server_has_mapped_is_replaced_and_not_overwritten(image: Image, empty_volume: Path) -> None:
-    run_service(image, "cpu", MODEL="")
-    library = empty_volume / "model_repository" / "ranker" / "1" / "batchstrategy.so"
-    compiled = library.read_bytes()
-    inode = library.stat().st_ino
-    run_service(image, "cpu", MODEL="")
-    assert library.stat().st_ino == inode, "nothing to do"
-    library.write_bytes(b"of an older image")
-    with library.open("rb") as mapped:
-        run_service(image, "cpu", MODEL="")
-        assert mapped.read() == b"of an older image"
-    assert library.read_bytes() == compiled
+def test_a_read_only_volume_is_served_and_not_changed(
+    image: Image, empty_volume: Path, repository: Path, tmp_path: Path
+) -> None:
+    volume = filled_volume(image, repository, empty_volume)
+    (volume / "ranker" / "1" / "model.py").write_text("raise SystemExit('code of an older image')\n")
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in volume.rglob("*")}
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    ports, port, log = free_ports(), free_ports().http, tmp_path / "log"
+    try:
+        with container(image, "cpu", log, f"--port={port}", *port_flags(ports)) as process:
+            wait_for(process, log, "serving on")
+            with RerankClient(f"127.0.0.1:{ports.grpc}") as client:
+                assert len(list(client.rerank("who?", ["me", "you"]))) == 2
+    finally:
+        for path in before:
+            path.chmod(0o755)
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in volume.rglob("*")} == before
+
+
+def test_only_the_gateway_is_published() -> None:
+    for name in ("gpu", "cpu"):
+        service = compose_service(name, ENVIRONMENT)
+        assert service["ports"] == ["127.0.0.1:8080:8080"]
+        assert "TRITON_HOST" not in service["environment"]
+    grpc = yaml.safe_load((DEPLOY / "compose.grpc.yaml").read_text())["services"]
+    assert grpc.keys() == {"gpu", "cpu"}
+    for service in grpc.values():
+        assert service["environment"] == {"TRITON_HOST": "0.0.0.0"}  # noqa: S104
+        assert service["ports"] == ["${PUBLISH:-127.0.0.1}:8001:8001"]
+    assert dict(instructions())["EXPOSE"] == "8080"
+
+
+def filled_volume(image: Image, repository: Path, volume: Path) -> Path:
+    """A volume that holds a built model, owned by the image's user."""
+    filled = copied_repository(repository, volume / "model_repository")
+    if image.user[:1] == ["setpriv"]:
+        for path in [filled, *filled.rglob("*")]:
+            os.chown(path, 1000, 1000)
+    return filled
 
 
 def port_flags(ports: Ports) -> list[str]:

@@ -22,7 +22,7 @@ REQUIRED = {"TRITON_REGISTRY": "registry"}
     "command",
     [
         ["hadolint", "Dockerfile"],
-        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"],
+        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml", "compose.grpc.yaml"],
     ],
     ids=lambda command: str(command[0]),
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from packrank_backend.build_record import StaleBuild, read_build_record
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.repository import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

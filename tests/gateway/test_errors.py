@@ -14,7 +14,7 @@ from packrank_gateway.app import create_app
 from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.errors import ERRORS, RETRIABLE
 from packrank_gateway.settings import Settings
-from packrank_server.tritonserver import free_ports
+from packrank_server.ports import free_ports
 from tests.support.running_gateway import PATHS, RunningGateway, body_of, message_of, running_gateway
 from tests.support.scripted_server import ScriptedServer, refuse_with, scripted_server
 

@@ -15,7 +15,8 @@ from packrank_client import (
     RerankResult,
     ServerUnavailable,
 )
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 
 QUERY = "what is a word?"
 

@@ -5,7 +5,8 @@ from google.protobuf import text_format
 from tritonclient import grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.repository import ROOT
 
 CONFIGS = sorted((ROOT / "model_repository").glob("*/config.pbtxt")) + sorted(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from packrank_build.tensorrt.targets import TARGETS
-from packrank_server.tritonserver import find_installation, free_ports
+from packrank_server.installation import find_installation
+from packrank_server.ports import free_ports
 from tests.support.repository import BUILT, ROOT
 
 

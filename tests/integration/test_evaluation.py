@@ -9,7 +9,8 @@ import pytest
 from packrank_client import RerankClient
 from packrank_client.evaluation.command_line import EXIT_FAILED, EXIT_INVALID, main
 from packrank_client.evaluation.trec_run import read_run
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 
 CORPUS = {
     "whey": "Whey is the liquid that remains when milk is curdled.",

@@ -8,7 +8,8 @@ import pytest
 
 from packrank_build.make_model import make_model
 from packrank_client import RerankClient
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.repository import empty_repository
 
 # https://huggingface.co/nvidia/llama-nemotron-rerank-1b-v2: computed in bf16, hence the tolerance

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
 
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.raw_request import ask
 
 POLICY = "default_queue_policy { timeout_action: REJECT default_timeout_microseconds: 1 }"

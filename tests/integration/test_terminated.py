@@ -9,7 +9,8 @@ import pytest
 PROGRAM = """
 import signal, sys
 from pathlib import Path
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 
 with TritonServer(Path(sys.argv[1]), ports=free_ports(), log=Path(sys.argv[2])) as server:
     print(server.process.pid, flush=True)

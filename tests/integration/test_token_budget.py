@@ -16,7 +16,9 @@ from tritonclient import grpc
 
 from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.packing import PackedPairs, pack
-from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.errors import ServerStartError
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from packrank_server.unmerged_config import LIBRARY_FILE
 from tests.integration.test_configs import parse
 from tests.support.raw_request import ask, number_input

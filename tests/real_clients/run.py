@@ -14,7 +14,8 @@ from pathlib import Path
 
 from packrank_build.batching.compile import compile_batching_strategy
 from packrank_build.make_model import make_model
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.llama3_tokenizer import write_llama3_tokenizer
 from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import ROOT, empty_repository

@@ -13,8 +13,10 @@ from packrank_server.engine_record import (
     record_file,
     require_servable,
 )
+from packrank_server.errors import ServerStartError
 from packrank_server.gpu import Gpu
-from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 
 L4 = Gpu("NVIDIA L4", "8.9", 23034 << 20)
 A10G = Gpu("NVIDIA A10G", "8.6", 23028 << 20)

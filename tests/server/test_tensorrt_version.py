@@ -6,8 +6,8 @@ import pytest
 import tensorrt_rtx_bindings
 import tensorrt_rtx_libs
 
+from packrank_server.installation import find_installation
 from packrank_server.tensorrt_version import backend_library, library_version, server_tensorrt_version
-from packrank_server.tritonserver import find_installation
 
 # TensorRT-RTX's library states its version through the same four functions as TensorRT's.
 (LIBRARY,) = Path(tensorrt_rtx_libs.__path__[0]).glob("libtensorrt_rtx.so.*")

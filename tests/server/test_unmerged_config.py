@@ -4,7 +4,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from packrank_server.tritonserver import ServerStartError, TritonServer, free_ports
+from packrank_server.errors import ServerStartError
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from packrank_server.unmerged_config import LIBRARY_FILE, has_batching_strategy, write_unmerged_config
 from tests.support.repository import empty_repository
 

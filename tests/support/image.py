@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from packrank_server.tritonserver import find_installation
+from packrank_server.installation import find_installation
 from tests.support.repository import ROOT
 
 DEPLOY = ROOT / "deploy"

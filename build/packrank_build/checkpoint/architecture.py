@@ -29,10 +29,9 @@ class RopeScaling:
 class Architecture:
     """Shape and constants of a Llama cross-encoder with a one-logit head.
 
-    `causal` and `pooling` follow the checkpoint's class: NVIDIA's LlamaBidirectionalForSequenceClassification
-    attends in both directions and averages all tokens; transformers' LlamaForSequenceClassification is causal
-    (unless its config says `is_causal: false`) and reads the last token.
-    The logit is score / `temperature`.
+    `causal` and `pooling` follow the checkpoint's class. NVIDIA's LlamaBidirectionalForSequenceClassification attends
+    in both directions and averages all tokens. transformers' LlamaForSequenceClassification reads the last token and
+    is causal, unless its config says `is_causal: false`. The logit is score / `temperature`.
     """
 
     class_name: str

@@ -42,7 +42,7 @@ def packed_layout(op: Ops, tables: RopeTables) -> Layout:
     starts = op.Sub(ends, lengths)
     token_count = op.Shape(input_ids)
     token = op.arange(token_count)  # [tokens]
-    # a token belongs to the pair whose number equals how many pairs ended at or before it
+    # the number of pairs that ended at or before a token is the number of its own pair
     ended = op.GreaterOrEqual(op.Unsqueeze(token, [1]), ends)  # [tokens, pairs]
     pair = op.ReduceSum(op.Cast(ended, to=ir.DataType.INT64), [1], keepdims=0)
     position = op.Sub(token, op.Gather(starts, pair))

@@ -20,8 +20,8 @@ Operand = ir.Value | int | Sequence[int] | None
 class Ops:
     """Appends nodes to `graph`: `op.Add(a, b)` writes an Add and returns its output.
 
-    `compute.Mul(a, b)` writes an operator in the compute precision: its inputs have it, and so has its output. With
-    `emulate` the graph computes in fp32 and rounds each such output to `precision`.
+    `compute.Mul(a, b)` writes an operator whose inputs and output have `precision`. With `emulate` everything is fp32,
+    and each such output is rounded to `precision`.
     """
 
     def __init__(self, graph: ir.Graph, precision: Precision = "fp32", *, emulate: bool = False) -> None:
@@ -31,7 +31,7 @@ class Ops:
         self._casts = precision != "fp32" and not emulate
         self._rounds = precision != "fp32" and emulate
         self._initializers = ir.tape.Tape(graph)
-        self._nodes = self._initializers
+        self._nodes = self._initializers  # a branch has its own nodes, but shares the graph's initializers
 
     @property
     def is_fp32(self) -> bool:
@@ -61,14 +61,14 @@ class Ops:
         return value
 
     def constant(self, name: str, array: NDArray[Any]) -> ir.Value:
-        """An initializer, which all its users share."""
+        """Store an initializer once; all its users share it."""
         known = self.graph.initializers.get(name)
         return self._initializers.initializer(ir.Tensor(array, name=name)) if known is None else known
 
     def lazy_constant(
         self, name: str, dtype: ir.DataType, shape: Sequence[int], read: Callable[[], NDArray[Any]]
     ) -> ir.Value:
-        """A large initializer: `read` is called when the model is saved, so one of them is in memory at a time."""
+        """Declare a large initializer. `read` is called when the model is saved, so only one is in memory at a time."""
 
         def tensor() -> ir.TensorProtocol:
             return ir.Tensor(read(), name=name)
@@ -77,7 +77,7 @@ class Ops:
         return self._initializers.initializer(lazy)
 
     def weight(self, name: str, shape: Sequence[int], read: Callable[[], NDArray[Any]]) -> ir.Value:
-        """A lazy constant in the compute precision."""
+        """Declare a lazy constant in the compute precision."""
 
         def converted() -> NDArray[Any]:
             return np.ascontiguousarray(read()).astype(self._dtype.numpy())
@@ -86,7 +86,7 @@ class Ops:
         return self.Cast(stored, to=ir.DataType.FLOAT) if self._rounds else stored
 
     def arange(self, count: ir.Value) -> ir.Value:
-        """INT64 [count]: 0, 1, 2, ...; `count` is INT64 [1]."""
+        """Count from 0: INT64 [count]; `count` is INT64 [1]."""
         return self.Range(0, self.Squeeze(count), 1)
 
     def to_fp32(self, value: ir.Value) -> ir.Value:
@@ -104,7 +104,7 @@ class Ops:
         return self.Cast(self.Cast(value, to=self._dtype), to=ir.DataType.FLOAT)
 
     def branch(self, name: str, write: Callable[[], ir.Value]) -> ir.Graph:
-        """A graph for `If`, of the nodes that `write` appends. It reads the values of the graph around it."""
+        """Write a graph for `If`, of the nodes that `write` appends. They may read values of the graph around it."""
         around, self._nodes = self._nodes, ir.tape.Tape()
         output = write()
         inner, self._nodes = self._nodes, around

@@ -4,8 +4,8 @@ Pairs lie end to end in `input_ids`, and `seq_lens` holds their lengths. Embeddi
 token by token, so they run on packed rows [tokens, width]. Only attention mixes tokens: Q, K and V are padded to
 [pairs, max_len, width] for it, and its result is unpadded. reference.py computes the same Llama in numpy.
 
-The rest of the graph has a file each: ops.py writes operators and casts, layouts.py computes where tokens stand, and
-attention.py picks the attention operator of each runtime.
+Three files hold the rest. ops.py writes operators and casts. layouts.py computes where tokens stand. attention.py picks
+the attention operator of each runtime.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def packed_graph(
              max_len_carrier INT32 [carrier], which the graph never reads. Triton makes max_len from it: each request
              sends as many elements as its longest pair has tokens. The input exists because Triton's C++ backends
              refuse a configured input that the model lacks;
-             max_len INT32 [max_len], the longest pair's length as a shape: the content is never read. If the length
-             were computed from seq_lens, TensorRT would make it a shape tensor, which Triton cannot fill.
+             max_len INT32 [max_len]: its shape is the longest pair's length, and its content is never read. If the
+             length were computed from seq_lens, TensorRT would make it a shape tensor, which Triton cannot fill.
     Output:  logits FP32 [pairs].
 
     `precision` is that of projections and attention. Norms, RoPE, residual stream, pooling and score head are fp32 in
@@ -53,15 +53,16 @@ def packed_graph(
     `emulate` computes in fp32 and rounds every result to `precision`, as hardware with fp32 accumulators does. It is
     for runtimes that lack the precision: ONNX Runtime's CPU kernels have no bf16.
 
-    `attention` is the form that the runtime needs; all compute the same.
+    `attention` is the form that the runtime needs. All forms compute the same.
 
-    `padded` writes what others export, for comparison: input_ids INT32 [pairs, max_len], padded on the right with any
-    token, and seq_lens. The operators are the same, but work on every pad token too.
+    `padded` writes what others export, for comparison. Its inputs are input_ids INT32 [pairs, max_len], padded on the
+    right with any token, and seq_lens. The operators are the same, but work on every pad token too.
     """
     graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSETS[attention]}, name="packed_llama_cross_encoder")
     op = Ops(graph, precision, emulate=emulate)
     tables = rope_tables(architecture, max_pair_tokens)
     layout = padded_layout(op, tables) if padded else packed_layout(op, tables)
+    # The blockwise operator takes neither a mask nor causality, and knows nothing of emulated rounding.
     blockwise = attention == "lengths" and op.is_fp32 and not architecture.causal and not padded
     attend = Attention(op, architecture, layout, attention, blockwise=blockwise)
     logits = _Llama(architecture, weight, op, layout, attend).logits()
@@ -85,7 +86,7 @@ class _Llama:
 
     def logits(self) -> ir.Value:
         """Score each pair: FP32 [pairs]."""
-        hidden = self.op.Identity(self._forward(), name="last_hidden")
+        hidden = self.op.Identity(self._forward(), name="last_hidden")  # the parity gate reads it by this name
         normed = self._norm(hidden, "model.norm.weight")
         # The head is linear, so the mean of the tokens' scores is the score of the tokens' mean.
         head = self.op.constant("score.weight", self.weight("score.weight").astype(np.float32).T)

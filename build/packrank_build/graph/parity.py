@@ -75,7 +75,7 @@ def check_parity(
     requests = parity_requests(tokenizer, questions, limit)
     names = [f"{q.name}, passages[{i}]" for q in questions for i in range(len(q.question.passages))]
     pairs = [pair for request in requests for pair in pairs_of(request)]
-    # first, because a wrong direction also spoils every number and this message is the clearer one
+    # comes first: a wrong direction spoils every number below, and its message is clearer
     progress.step("direction of attention")
     reaches_first = _last_token_reaches_first(checkpoint, model, pairs[0])
     progress.step(f"reference: {len(pairs)} pairs, {sum(map(len, pairs))} tokens, one pair at a time in fp32")
@@ -110,9 +110,9 @@ def check_parity(
 
 
 def kendall_tau(reference: NDArray[np.float32], built: NDArray[np.float32]) -> float:
-    """Kendall's rank correlation over the pairs of logits that differ in the reference.
+    """Compute Kendall's rank correlation over the pairs of logits that differ in the reference.
 
-    1 is the same order, and also the answer where the reference orders nothing.
+    1 means the same order. It is also the answer where the reference orders nothing.
     """
     upper = np.triu_indices(len(reference), 1)
     order = np.sign((reference[:, None] - reference)[upper])

@@ -58,9 +58,9 @@ def fp8_graph(model: ir.Model, sizes: Mapping[str, float], compute: ir.DataType)
     `sizes` come from `activation_sizes`. A larger activation saturates at the largest one seen there.
     """
     op = Ops(model.graph)
-    # the zero point says nothing but that the result is E4M3
+    # the zero point only says that the result is E4M3
     zero = op.constant("fp8_zero", np.zeros((), ml_dtypes.float8_e4m3fn))
-    rounded: dict[ir.Value, ir.Value] = {}  # query, key and value read the same activation, gate and up too
+    rounded: dict[ir.Value, ir.Value] = {}  # query, key and value read the same one; so do gate and up
     for projection in projections(model):
         name, activation = projection.name, projection.activation
         if activation not in rounded:

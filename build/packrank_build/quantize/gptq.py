@@ -1,6 +1,6 @@
 """Rounds a weight to few bits so that its products change least: GPTQ, Frantar et al. 2023 (arXiv:2210.17323).
 
-Rounding to the nearest minimises the error of each weight by itself. GPTQ rounds one input channel after the other. It
+Rounding to the nearest integer minimises each weight's own error. GPTQ rounds one input channel after the other. It
 moves the error of each to the channels still to come, as far as the activations of both correlate.
 """
 

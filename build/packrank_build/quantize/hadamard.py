@@ -2,9 +2,9 @@
 
 A trained Llama keeps a few channels many times larger than the rest. One scale for all channels leaves the rest almost
 no steps of an 8-bit number. RMSNorm without its weight commutes with any rotation of the residual stream. So a random
-rotation that spreads those channels over all can be folded into the weights once, at no cost later. Only the input of
-down_proj, which no linear layer precedes, is rotated while the graph runs, in small Hadamard blocks. Computational
-invariance: Ashkboos et al. 2024, SliceGPT (arXiv:2401.15024) and QuaRot (arXiv:2404.00456).
+rotation that spreads those channels over all can be folded into the weights once, at no cost later. A product, not a
+linear layer, precedes down_proj, so its input is rotated while the graph runs, in small Hadamard blocks. See Ashkboos
+et al. 2024, SliceGPT (arXiv:2401.15024) and QuaRot (arXiv:2404.00456), on computational invariance.
 """
 
 from __future__ import annotations
@@ -43,19 +43,20 @@ class RotatedWeights:
         match part:
             case "input_layernorm" | "post_attention_layernorm" | "norm":
                 return np.ones_like(stored)
-            case "embed_tokens":
+            case "embed_tokens":  # writes the rotated stream
                 return stored @ self._stream
-            case "score":
+            case "score":  # reads it, through the final norm
                 return self._folded(stored, "model.norm.weight") @ self._stream
-            case "o_proj":
+            case "o_proj":  # reads rotated heads, writes the rotated stream
                 return self._stream.T @ self._by_head(stored.T, self._architecture.heads).T
-            case "down_proj":
+            case "down_proj":  # reads Hadamard blocks, writes the rotated stream
                 blocks = stored.reshape(len(stored), -1, len(self._block)) @ self._block
                 return self._stream.T @ blocks.reshape(stored.shape)
-        block, _, kind = prefix.rpartition(".")
+        # q, k, v, gate and up read the rotated stream; v also writes rotated heads
+        layer, _, kind = prefix.rpartition(".")
         norm = "input_layernorm" if kind == "self_attn" else "post_attention_layernorm"
-        turned = self._folded(stored, f"{block}.{norm}.weight") @ self._stream
-        return self._by_head(turned, self._architecture.kv_heads) if part == "v_proj" else turned
+        rotated = self._folded(stored, f"{layer}.{norm}.weight") @ self._stream
+        return self._by_head(rotated, self._architecture.kv_heads) if part == "v_proj" else rotated
 
     def _read(self, name: str) -> Matrix:
         return self._weight(name).astype(np.float32)
@@ -67,12 +68,12 @@ class RotatedWeights:
     def _by_head(self, rows: Matrix, heads: int) -> Matrix:
         """Rotate each head's rows of a [heads * head_dim, ...] matrix."""
         by_head = rows.reshape(heads, self._architecture.head_dim, -1)
-        turned: Matrix = np.einsum("ij,hik->hjk", self._head, by_head, optimize=True).reshape(rows.shape)
-        return turned
+        rotated: Matrix = np.einsum("ij,hik->hjk", self._head, by_head, optimize=True).reshape(rows.shape)
+        return rotated
 
 
 def block_hadamard(width: int) -> Matrix:
-    """Make a Hadamard matrix [block, block] whose blocks fill `width` channels; block is a power of 2, at most 64."""
+    """Make a Hadamard matrix [block, block]. The block divides `width` and is a power of 2, at most 64."""
     block = math.gcd(width, 64)
     hadamard = np.ones((1, 1), np.float32)
     while len(hadamard) < block:

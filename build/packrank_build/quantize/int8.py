@@ -26,7 +26,7 @@ from packrank_build.quantize.hadamard import RotatedWeights, block_hadamard
 from packrank_build.quantize.projections import finish, projections
 
 # Without VNNI, x86 adds the products of two 8-bit pairs in 16 bits (VPMADDUBSW), which saturate without an error. Two
-# products of a UINT8 and a weight of 7 bits fit (2 * 255 * 63 < 2^15), so the same model is exact on every processor:
+# products of a UINT8 and a weight of 7 bits fit (2 * 255 * 63 < 2^15). So the same model is exact on every processor:
 # https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#data-type-selection
 LARGEST = 63
 CALIBRATION_TOKENS = 512  # per pair
@@ -40,42 +40,42 @@ def int8_graph(model: ir.Model, weights: Mapping[str, Int8Weight]) -> ir.Model:
     The graph must be one of `RotatedWeights`, and `weights` those of `int8_weights`.
     """
     op = Ops(model.graph)
-    quantised: dict[
-        ir.Value, tuple[ir.Value, ir.Value]
-    ] = {}  # query, key and value read the same rows, gate and up too
+    # query, key and value read the same rows, and so do gate and up
+    quantised: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+    # rows are divided by their largest |value|, so steps of 1/127 around 128 fit UINT8
     scale = op.constant("int8_row_scale", np.array(1 / 127, np.float32))
     zero = op.constant("int8_row_zero", np.array(128, np.uint8))
     for projection in projections(model):
         rows, name = projection.activation, projection.name
-        known = weights[name]
+        int8_weight = weights[name]
         if rows not in quantised:
-            width = known.integers.shape[1]
-            entering = _turned_blocks(op, rows, width) if name.endswith("down_proj.weight") else rows
-            quantised[rows] = _quantised_rows(op, entering, scale, zero)
-        integers, size = quantised[rows]
-        weight = op.constant(f"{name}.int8", np.ascontiguousarray(known.integers.T))
-        weight_scale = op.constant(f"{name}.scale", known.scales)
+            width = int8_weight.integers.shape[1]
+            spread = _hadamard_blocks(op, rows, width) if name.endswith("down_proj.weight") else rows
+            quantised[rows] = _quantised_rows(op, spread, scale, zero)
+        integers, divisor = quantised[rows]
+        weight = op.constant(f"{name}.int8", np.ascontiguousarray(int8_weight.integers.T))
+        weight_scale = op.constant(f"{name}.scale", int8_weight.scales)
         operands = (integers, weight, scale, weight_scale, zero)
         product = op.node("MatMulIntegerToFloat", *operands, domain="com.microsoft")
-        ir.convenience.replace_all_uses_with(projection.matmul.outputs[0], op.Mul(product, size))
+        ir.convenience.replace_all_uses_with(projection.matmul.outputs[0], op.Mul(product, divisor))
         model.graph.remove(projection.matmul, safe=True)
     return finish(model)
 
 
 def _quantised_rows(op: Ops, rows: ir.Value, scale: ir.Value, zero: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """UINT8 rows, and the FP32 size [tokens, 1] that each row was divided by: its largest |value|.
+    """Quantise each row to UINT8. Also returns its divisor, its largest |value|: FP32 [tokens, 1].
 
     DynamicQuantizeLinear would give all tokens one scale, in which small tokens beside a large one are lost.
     """
     largest = op.ReduceMax(op.Abs(rows), [1], keepdims=1)
-    size = op.Max(largest, op.constant("int8_least_size", np.full(1, 1e-30, np.float32)))
-    return op.QuantizeLinear(op.Div(rows, size), scale, zero), size
+    divisor = op.Max(largest, op.constant("int8_least_size", np.full(1, 1e-30, np.float32)))
+    return op.QuantizeLinear(op.Div(rows, divisor), scale, zero), divisor
 
 
-def _turned_blocks(op: Ops, rows: ir.Value, width: int) -> ir.Value:
+def _hadamard_blocks(op: Ops, rows: ir.Value, width: int) -> ir.Value:
     """Spread the few channels of down_proj's input that are hundreds of times larger than the others.
 
-    All channels of a token share one scale, in which the others would vanish.
+    All channels of a token share one scale, so the smaller ones would vanish.
     """
     hadamard = block_hadamard(width)
     blocks = op.MatMul(op.Reshape(rows, [-1, len(hadamard)]), op.constant("block_hadamard", hadamard))
@@ -83,7 +83,7 @@ def _turned_blocks(op: Ops, rows: ir.Value, width: int) -> ir.Value:
 
 
 def calibration_pairs(tokenizer: Tokenizer, max_pair_tokens: int) -> list[NDArray[np.int32]]:
-    """Token ids of pairs in the model's 26 languages, and of English ones on everyday subjects.
+    """Tokenise pairs in the model's 26 languages, and English ones on everyday subjects.
 
     No evaluation set contains any of these texts.
     """
@@ -102,8 +102,8 @@ def int8_weights(
     """Round every projection of the rotated network, calibrated on `pairs` of token ids; keys are the usual names.
 
     Layer by layer, GPTQ rounds each projection with the activations that enter it. Later projections see the
-    activations that the rounded ones pass on. The fp32 weights of one projection are in memory at a time, and the
-    integers of all.
+    activations that the rounded ones pass on. In memory are
+    one projection's fp32 weights and all integers.
     """
     architecture = checkpoint.architecture
     weight = RotatedWeights(architecture, checkpoint.weight).weight
@@ -133,6 +133,6 @@ def int8_weights(
         hidden = hidden + round_for(mixed, "self_attn.o")[0]
         normed = rms_norm(hidden, ones, architecture.norm_epsilon)
         mixed = mlp_activations(*round_for(normed, "mlp.gate", "mlp.up"))
-        turned = (mixed.reshape(len(mixed), -1, len(blocks)) @ blocks).reshape(mixed.shape)
-        hidden = hidden + round_for(turned, "mlp.down")[0]
+        spread = (mixed.reshape(len(mixed), -1, len(blocks)) @ blocks).reshape(mixed.shape)
+        hidden = hidden + round_for(spread, "mlp.down")[0]
     return found

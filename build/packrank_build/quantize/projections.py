@@ -24,7 +24,7 @@ class Projection:
 
 
 def projections(model: ir.Model) -> Iterator[Projection]:
-    """Every projection of every layer, in the order of the graph. The score head is none."""
+    """Yield every projection of every layer, in the graph's order. The score head is not one of them."""
     for node in list(model.graph):
         if node.op_type != "MatMul":
             continue
@@ -39,7 +39,7 @@ def projections(model: ir.Model) -> Iterator[Projection]:
 
 
 def finish(model: ir.Model) -> ir.Model:
-    """Put the nodes that a pass appended where they are needed, and drop what it left unused."""
+    """Sort the nodes that a pass appended into place, and drop what it left unused."""
     model.graph.sort()
     for node in [node for node in model.graph if node.op_type == "Cast" and not node.outputs[0].uses()]:
         model.graph.remove(node, safe=True)

@@ -17,7 +17,7 @@ _INT32 = _FP32 = 4
 
 
 def weight_bytes(architecture: Architecture, precision: EnginePrecision, max_pair_tokens: int) -> int:
-    """Weights in the engine: norms, score head and RoPE tables in fp32, projections in the engine's precision.
+    """Add up the weights: norms, score head and RoPE tables in fp32, projections in the engine's precision.
 
     The embedding is fp16 where projections are fp8.
     """
@@ -31,11 +31,11 @@ def weight_bytes(architecture: Architecture, precision: EnginePrecision, max_pai
 
 
 def scratch_bytes(architecture: Architecture, profile: Profile) -> int:
-    """Activations at a profile's maximum.
+    """Predict the activations at a profile's maximum.
 
-    The residual stream lives throughout: one fp32 row per token. On top comes the larger of two. The MLP holds gate,
-    up, their product and the residual stream's next value per token. Attention holds query, key, value and result per
-    padded token. Layers follow one another, so their number does not count.
+    The residual stream lives throughout: one fp32 row per token. The larger of two things adds to it. Per token, the
+    MLP holds gate, up, their product and the stream's next value. Per padded token, attention holds query, key, value
+    and result. Layers follow one another, so their number does not count.
     """
     tokens, padded_tokens = profile.tokens[2], profile.pairs[2] * profile.max_len[2]
     heads_width = (architecture.heads + architecture.kv_heads) * architecture.head_dim
@@ -46,7 +46,7 @@ def scratch_bytes(architecture: Architecture, profile: Profile) -> int:
 
 
 def tensor_bytes(target: Target) -> int:
-    """Buffers of inputs and outputs, which Triton allocates once for the largest profile."""
+    """Add up the buffers of inputs and outputs, which Triton allocates once for the largest profile."""
     return max(
         2 * profile.tokens[2] * _INT32 + profile.max_len[2] * _INT32 + profile.pairs[2] * (_INT32 + _FP32)
         for profile in target.profiles
@@ -54,7 +54,7 @@ def tensor_bytes(target: Target) -> int:
 
 
 def engine_bytes(architecture: Architecture, target: Target, precision: EnginePrecision, max_pair_tokens: int) -> int:
-    """Everything that the engine holds. ON_PROFILE_CHANGE reserves scratch memory for every profile."""
+    """Add up everything that the engine holds. ON_PROFILE_CHANGE reserves scratch memory for every profile."""
     scratch = sum(scratch_bytes(architecture, profile) for profile in target.profiles)
     return weight_bytes(architecture, precision, max_pair_tokens) + scratch + tensor_bytes(target)
 

@@ -23,12 +23,12 @@ LONGEST = (128, 512, 2048, 8192)
 
 
 def padded_profiles(max_padded_tokens: int) -> list[tuple[int, int]]:
-    """Most pairs and longest pair of each profile; `max_padded_tokens` bounds their product."""
+    """Return each profile's most pairs and longest pair; `max_padded_tokens` bounds their product."""
     return [(max(1, max_padded_tokens // longest), longest) for longest in LONGEST]
 
 
 def padded_batches(lengths: Sequence[int], max_padded_tokens: int) -> list[list[int]]:
-    """Cut pairs into runs that fit a profile each: their indexes, in the order given. Sort them for less padding."""
+    """Cut pairs into batches that each fit a profile: indexes, in the order given. Sort pairs for less padding."""
     batches: list[list[int]] = []
     longest = 0
     for index, length in enumerate(lengths):
@@ -42,7 +42,7 @@ def padded_batches(lengths: Sequence[int], max_padded_tokens: int) -> list[list[
 
 
 def padded_inputs(pairs: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
-    """input_ids INT32 [pairs, max_len], padded with token 0, and seq_lens INT32 [pairs]."""
+    """Pad pairs with token 0: input_ids INT32 [pairs, max_len] and seq_lens INT32 [pairs]."""
     lengths = np.fromiter(map(len, pairs), np.int32, len(pairs))
     input_ids = np.zeros((len(pairs), int(lengths.max())), np.int32)
     for row, ids in zip(input_ids, pairs, strict=True):

@@ -11,9 +11,9 @@ def profile_of_batch(profiles: Sequence[Profile], tokens: int, pairs: int, max_l
     """Pick the profile for a batch with these sums over its requests; returns its index, None when none fits.
 
     `max_lens` is the sum of the requests' longest pairs: the elements of max_len_carrier. The rule is
-    GetMostOptimizedProfile's in tensorrt_backend's instance_state.cc. Among the profiles that hold every sum it takes
-    the one whose typical shape is nearest by the sum of absolute differences, the first of equals. Batch inputs, hence
-    max_len, do not count. Where this returns None, Triton takes the first profile, which then fails every request.
+    GetMostOptimizedProfile's in tensorrt_backend's instance_state.cc. It looks at the profiles that hold every sum. It
+    takes the one with the nearest typical shape, by the sum of absolute differences, and the first of equals. Batch
+    inputs like max_len do not count. Where this returns None, Triton takes the first profile and fails every request.
     """
     sums = {"input_ids": tokens, "seq_lens": pairs, "max_len_carrier": max_lens}
     distances = {}

@@ -7,10 +7,11 @@ How the numbers follow from one another:
 * Requests are merged up to `batch`. Its tokens are where a card's matrix products are expected to saturate: a larger
   batch would only answer later. No GPU has measured them yet. Its padded tokens are four times that, since a batch of
   uneven lengths computes attention on padding.
-* Profiles cover both. Triton picks a profile by the *sums* of the ragged inputs: tokens, pairs, and the carrier's
-  elements. It never looks at the longest pair, which is a batch input (tensorrt_backend, GetMostOptimizedProfile). So
-  tokens and pairs alone must tell profiles apart: their ranges of pairs do not overlap, and within a range the padded
-  tokens bound the longest pair. `one_query` overlaps, which is safe: no pair is longer than all tokens together.
+* Profiles cover a full request and a full batch. Triton picks a profile by the *sums* of the ragged inputs: tokens,
+  pairs, and the carrier's elements. It never looks at the longest pair, which is a batch input (tensorrt_backend,
+  GetMostOptimizedProfile). So tokens and pairs alone must tell profiles apart. Their ranges of pairs do not overlap,
+  and within a range the padded tokens bound the longest pair. `one_query` overlaps, which is safe: no pair is longer
+  than all tokens together.
 * An engine's memory is its weights and the scratch memory of every profile (memory.py).
 """
 

@@ -8,14 +8,14 @@ import pytest
 from tokenizers import Tokenizer
 
 from benchmarks import results
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.checkpoint import write_peer_checkpoint
 from benchmarks.peers.contestants import CONTESTANTS, Contestant, Settings
 from benchmarks.peers.gemm_peak import gemm_peak_gops
 from benchmarks.peers.mixes import MIXES, Mix, questions_of
 from benchmarks.peers.report import Round, median_ratio, mix_rows, write_report
-from benchmarks.peers.running import Contest, Scored, correlation, log_odds, running_worker
+from benchmarks.peers.running import Score, Scored, correlation, log_odds, running_worker
 from benchmarks.workload import token_count
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
@@ -66,7 +66,7 @@ def test_the_fastest_candidate_is_taken_whichever_was_tried_last(monkeypatch: py
     seconds = {512: 3.0, 1024: 1.0, 2048: 2.0, 4096: 4.0}
 
     @contextmanager
-    def running(_: Contestant, settings: Settings, mix: Mix) -> Iterator[Contest]:
+    def running(_: Contestant, settings: Settings, mix: Mix) -> Iterator[Score]:
         yield lambda questions: Scored(seconds[settings["batch"]], [0.0] * len(questions))
 
     monkeypatch.setattr(Contestant, "running", running)
@@ -120,7 +120,7 @@ def test_the_report_has_a_table_and_the_seconds_of_every_round(tmp_path: Path, m
 def test_a_round_leaves_out_who_computes_another_model(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "PEER_CHECKPOINT", tiny_checkpoint)
     logits = [1.0, 2.0, 4.0]
-    ready: dict[str, Contest] = {
+    ready: dict[str, Score] = {
         "packrank-fp32": lambda _: Scored(1.0, [1.1, 2.1, 4.1]),
         "vllm-fp32": lambda _: Scored(1.0, [4.0, 2.0, 1.0]),
         "huggingface-fp32": lambda _: Scored(2.0, logits),

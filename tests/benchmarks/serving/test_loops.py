@@ -3,8 +3,8 @@ import asyncio
 import numpy as np
 import pytest
 
+from benchmarks.serving.clients import ANSWERED
 from benchmarks.serving.loops import Outcome, closed_loop, open_loop, open_loop_row, poisson_times
-from benchmarks.serving.ways import ANSWERED
 from packrank_backend.pairs import Question
 
 QUESTIONS = [Question(str(number), ["a"]) for number in range(5)]

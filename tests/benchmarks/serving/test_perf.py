@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.serving import perf
 from benchmarks.serving.perf import STEPS, sweep_row
 from benchmarks.serving.perf_analyzer import LoadResult, input_data, run_perf_analyzer
 from benchmarks.workload import mixed_questions
 from packrank_backend.pairs import Question
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.repository import ROOT
 
 

@@ -6,15 +6,15 @@ import pytest
 
 from benchmarks import results
 from benchmarks.bare_ranker import bare_ranker, published_tokenizer, ranker_parameters
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.processes import running_gateway
 from benchmarks.serving import __main__ as serving
-from benchmarks.serving.ways import over_grpc, through_gateway
+from benchmarks.serving.clients import over_grpc, through_gateway
 from packrank_build.progress import Progress
 from packrank_server.tritonserver import TritonServer
 
 
-def test_both_ways_are_measured_in_both_loops(
+def test_both_clients_are_measured_in_both_loops(
     server: TritonServer, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "RESULTS", tmp_path)
@@ -23,14 +23,14 @@ def test_both_ways_are_measured_in_both_loops(
     parameters = ranker_parameters(server.grpc_endpoint)
     tokenizer = published_tokenizer(repository)
     with running_gateway(server.grpc_endpoint) as gateway:
-        ways: dict[str, serving.Way] = {
+        clients: dict[str, serving.Client] = {
             "gRPC": partial(over_grpc, server.grpc_endpoint, 60.0),
             "gateway": partial(through_gateway, gateway.url, 60.0),
         }
         ranker = bare_ranker(repository, parameters)
-        closed = serving.closed_rows(ways, ranker, tokenizer, parameters, requests=3, alone=2, rounds=1)
+        closed = serving.closed_rows(clients, ranker, tokenizer, parameters, requests=3, alone=2, rounds=1)
         questions = serving.small_questions(tokenizer, 8)
-        opened = serving.open_rows(ways, questions, 20.0, 1, Progress())
+        opened = serving.open_rows(clients, questions, 20.0, 1, Progress())
     assert [row[""] for row in closed] == ["bare ranker", "gRPC", "gateway"]
     assert (closed[0]["added, ms"], closed[0]["× bare ranker"]) == (0, 1)
     assert all(float(row["16 at a time, tokens/s"]) > 0 for row in closed)

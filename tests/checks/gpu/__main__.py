@@ -21,7 +21,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from benchmarks.bare_ranker import packed_requests, published_tokenizer
-from benchmarks.command import exit_code
+from benchmarks.errors import exit_code
 from benchmarks.processes import REPOSITORY, log_file
 from benchmarks.results import Row, machine, markdown_table, result_file, write_csv, write_markdown
 from benchmarks.serving.perf import sweep
@@ -44,7 +44,8 @@ from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import configured_plan, read_engine_record
 from packrank_server.gpu import installed_gpus
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.checks.gpu.engine import build_engine
 from tests.checks.gpu.padding import TORCH_PYTHON, Pairs, Peers, compare
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
 from packrank_server.engine_record import UnservableEngine, read_engine_record
 

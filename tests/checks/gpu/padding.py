@@ -1,8 +1,8 @@
 """Score the same pairs packed, padded and with Hugging Face, one after another in this process.
 
 - packed: our graph, with requests merged as the server merges them;
-- padded: the same graph on rectangles, with one batch per request, as servers do that cannot merge unequal shapes;
-  and with all pairs sorted by length, the best that padding can do;
+- padded by request: the same graph on rectangles, one batch per request, for servers that cannot merge unequal shapes;
+- padded by length: the same, with all pairs sorted by length first, which is the best that padding can do;
 - Hugging Face: transformers on the sorted batches.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT
 from benchmarks.results import Row
 from packrank_build.tensorrt.padded_engine import padded_batches
@@ -57,7 +57,7 @@ def by_length(pairs: Pairs, limit: int) -> list[list[int]]:
 
 
 def compare(requests: list[Pairs], peers: Peers, checkpoint: Path | None) -> list[Row]:
-    """Return one row for each way, with its largest distance from the packed logits.
+    """Return one row for each way of scoring, with its largest distance from the packed logits.
 
     `checkpoint` is Hugging Face's directory; None leaves Hugging Face out. Raises BenchmarkError.
     """

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.command import BenchmarkError
+from benchmarks.errors import BenchmarkError
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
 from packrank_server.engine_record import EngineRecord
 from tests.checks.gpu import engine

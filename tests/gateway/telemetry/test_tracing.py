@@ -11,7 +11,7 @@ import pytest
 
 from packrank_gateway.dialects.dialect import Dialect
 from packrank_gateway.telemetry.tracing import traces_are_on
-from packrank_server.tritonserver import free_ports
+from packrank_server.ports import free_ports
 from tests.support.eventually import eventually
 from tests.support.otlp_receiver import OtlpReceiver, otlp_receiver
 from tests.support.running_gateway import RunningGateway, running_gateway

@@ -1,6 +1,6 @@
 """Several versions of the model in one repository: Triton's versions of tokenizer and ranker, and an ensemble for each.
 
-`reranker` asks version 1 of both; `reranker_v<N>` asks version N. One server answers for all.
+`reranker` asks version 1 of both, and `reranker_v<N>` asks version N. One server serves them all.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@ import asyncio
 from collections import Counter
 
 from benchmarks.processes import running_gateway
+from benchmarks.serving.clients import ANSWERED, OVER_DEADLINE, over_grpc, through_gateway
 from benchmarks.serving.loops import closed_loop
-from benchmarks.serving.ways import ANSWERED, OVER_DEADLINE, over_grpc, through_gateway
 from packrank_backend.pairs import Question
 from packrank_server.tritonserver import TritonServer
 

@@ -57,8 +57,8 @@ class Thresholds:
     top_overlap: float
 
 
-# fp16 keeps 11 significant bits, bf16 8: the largest share is parity.py's, the mean a quarter of it. fp8 keeps 4 and is
-# allowed five times bf16's share. docs/gpu.md shows what each precision costs the demo ranker.
+# fp16 keeps 11 significant bits, bf16 8: the largest share is that of graph/parity.py, the mean a quarter of it. fp8
+# keeps 4 and may have five times bf16's share. docs/gpu.md shows what each precision costs the demo ranker.
 THRESHOLDS = {
     "fp16": Thresholds(max_share=5e-3, mean_share=1.25e-3, kendall_tau=0.99, top_overlap=0.8),
     "bf16": Thresholds(max_share=4e-2, mean_share=1e-2, kendall_tau=0.97, top_overlap=0.8),

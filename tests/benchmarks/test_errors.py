@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.command import BenchmarkError, exit_code
+from benchmarks.errors import BenchmarkError, exit_code
 
 
 def test_an_expected_error_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from packrank_build.make_model import make_model
 from packrank_client import RerankClient
-from packrank_server.tritonserver import TritonServer, free_ports
+from packrank_server.ports import free_ports
+from packrank_server.tritonserver import TritonServer
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
 from tests.support.random_checkpoint import write_random_checkpoint
 from tests.support.repository import copied_repository
@@ -21,7 +22,7 @@ SECOND = "bidirectional_temperature"
 
 @pytest.fixture(scope="module")
 def endpoint(repository: Path, llama3_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    work = tmp_path_factory.mktemp("side-by-side")
+    work = tmp_path_factory.mktemp("model-versions")
     both = copied_repository(repository, work / "model_repository")
     write_random_checkpoint(work / SECOND, llama3_tokenizer, "tiny", **CHECKPOINTS[SECOND])
     make_model(str(work / SECOND), both, max_pair_tokens=512, version=2)

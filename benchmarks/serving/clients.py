@@ -1,4 +1,4 @@
-"""Ask the server in two ways: the product's client over gRPC, or HTTP through the gateway."""
+"""Ask the server as its clients do: over gRPC with the product's client, or over HTTP through the gateway."""
 
 from __future__ import annotations
 

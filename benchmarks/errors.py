@@ -11,7 +11,7 @@ from packrank_build.graph.parity import ParityError
 from packrank_build.tensorrt.log import EngineError
 from packrank_client import RerankError
 from packrank_client.evaluation.errors import EvaluationError
-from packrank_server.tritonserver import ServerStartError
+from packrank_server.errors import ServerStartError
 
 
 class BenchmarkError(Exception):

@@ -1,0 +1,1 @@
+"""Keeps child processes alive, and leaves nothing of them behind."""
