@@ -74,7 +74,7 @@ class Attention:
         It takes heads as a dimension, [pairs, heads, max_len, head_dim], and does not scale: so the query is scaled.
         """
         op, architecture = self.op, self.architecture
-        scale = op.constant("attention_scale", np.float32(1 / np.sqrt(architecture.head_dim)))
+        scale = op.constant("attention_scale", np.array(architecture.head_dim**-0.5, np.float32))
         mixed = op.compute.TRT_Attention(
             self._by_head(op.compute.Mul(query, op.to_compute_dtype(scale)), architecture.heads),
             self._by_head(key, architecture.kv_heads),

@@ -95,7 +95,7 @@ def _stretched_weight(op: Ops, projection: Projection, compute: ir.DataType) -> 
         return column_divisors(values(), compute.numpy())
 
     def fp8() -> NDArray[Any]:
-        return to_fp8(values() / divisors().astype(np.float32), scale())
+        return to_fp8(np.divide(values(), divisors(), dtype=np.float32), scale())
 
     weight = op.lazy_constant(f"{name}.fp8", ir.DataType.FLOAT8E4M3FN, shape, fp8)
     dequantised = op.DequantizeLinear(weight, op.lazy_constant(f"{name}.weight_scale", compute, (), scale))

@@ -6,7 +6,6 @@ import pytest
 from benchmarks.errors import BenchmarkError
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
 from packrank_server.engine_record import EngineRecord
-from tests.checks.gpu import engine
 from tests.checks.gpu.engine import build_engine, precision_to_build
 
 
@@ -29,7 +28,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         ran.append(command)
         return Done()
 
-    monkeypatch.setattr(engine.subprocess, "run", run)
+    monkeypatch.setattr("subprocess.run", run)
     return ran
 
 
