@@ -14,7 +14,8 @@ from packrank_build.graph.ops import Ops
 # How attention learns where a pair ends.
 # - lengths: ONNX Runtime takes the length of each pair (nonpad_kv_seqlen, new in opset 24) and refuses a mask of
 #   [pairs, 1, 1, max_len]. TensorRT's parser drops these lengths without an error.
-# - kv_lengths: TensorRT's own operator takes them, so that its kernel can stop at a pair's end.
+# - kv_lengths: TensorRT's own operator takes them, which allows a kernel to stop at a pair's end. That of TensorRT-RTX
+#   1.7 for SM89 does not: by the source in its plan, it goes through all keys and compares positions with the length.
 # - row_mask: ONNX's Attention with exactly that mask. TensorRT fuses it too: for a GPU without kernels for kv_lengths.
 AttentionForm = Literal["lengths", "kv_lengths", "row_mask"]
 OPSETS: dict[AttentionForm, int] = {"lengths": 24, "kv_lengths": 23, "row_mask": 23}
