@@ -5,7 +5,7 @@ PYTHON ?= python3
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
-# serve: the ranker's named config is cpu, onnx, or the target of an engine
+# serve: the ranker's named config is cpu, torch, onnx, or the target of an engine
 CONFIG ?= cpu
 GATEWAY_PORT ?= 8080
 # HOST is the gateway's address, TRITON_HOST Triton's
@@ -30,6 +30,7 @@ EVALUATION ?= --depth 20 --output .cache/evaluation/results$(if $(filter e5,$(FI
 UV := 0.13.9
 
 PY := .venv/bin/python
+SERVE_SETUP = $(if $(filter torch,$(CONFIG)),setup-torch-ranker,setup-gateway)
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
@@ -52,7 +53,7 @@ help-all: help
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running: [CONFIG=cpu] [HOST=127.0.0.1]
+serve: $(SERVE_SETUP) $(BUILT) $(STRATEGY) ## keep server and gateway running: [CONFIG=cpu] [HOST=127.0.0.1]
 	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) \
 		--triton-host $(TRITON_HOST) $(PORTS)
 

@@ -8,6 +8,7 @@ import sys
 import uvicorn
 
 from packrank_gateway.app import create_app
+from packrank_gateway.middleware.http_protocol import HttpProtocol
 from packrank_gateway.settings import SettingsError, settings_from
 from packrank_gateway.telemetry.json_log import configure_logging
 from packrank_gateway.telemetry.tracing import name_service
@@ -31,7 +32,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,
@@ -40,7 +41,7 @@ def main() -> int:
         server_header=False,
         # a long queue of new connections: admission should refuse a burst, not the kernel
         backlog=4096,
-        timeout_keep_alive=75,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
 from packrank_client.question import estimated_tokens, question_from_arguments
 from packrank_gateway.admission import Admission
+from packrank_gateway.distinct_passages import DistinctPassages
 from packrank_gateway.errors import GatewayError, error_from_client
 from packrank_gateway.telemetry.request_record import RequestRecord
 from packrank_gateway.telemetry.tracing import triton_call
@@ -51,9 +52,12 @@ class Reranker:
         max_passages: int,
         top_n: int | None = None,
         truncate: str = "NONE",
-        max_passage_tokens: int | None = None,
+        **limits: int | None,
     ) -> Ranking:
-        """Score every passage. Cancelling the task cancels the work downstream. Raises GatewayError."""
+        """Score every passage. Cancelling the task cancels the work downstream. Raises GatewayError.
+
+        `limits` are those of the client's Question, such as `max_passage_tokens`.
+        """
         record.pairs = len(passages)
         if len(passages) > max_passages:
             raise GatewayError(
@@ -64,17 +68,16 @@ class Reranker:
             )
         if record.deadline is None:
             raise AssertionError("a request without a deadline")
+        distinct = DistinctPassages(passages)
         try:
-            question = question_from_arguments(
-                query, passages, truncate=truncate, max_passage_tokens=max_passage_tokens
-            )
+            question = question_from_arguments(query, distinct.passages, truncate=truncate, **limits)
             tokens = estimated_tokens(question)
             if self._max_pair_tokens is not None:
                 tokens = [min(count, self._max_pair_tokens) for count in tokens]
             remaining_s = record.deadline.remaining_s()
-            place = self._admission.place(pairs=len(passages), tokens=sum(tokens), remaining_s=remaining_s)
+            place = self._admission.place(pairs=len(distinct.passages), tokens=sum(tokens), remaining_s=remaining_s)
             with place, record.stage("rerank"):
-                results = await self._client.rerank_question(
+                scored = await self._client.rerank_question(
                     question,
                     timeout_s=remaining_s,
                     around_call=partial(triton_call, caller=record.trace_headers),
@@ -83,8 +86,12 @@ class Reranker:
         except RerankError as error:
             if isinstance(error, ServerFault | Unauthorized):
                 log.error("the model server failed: %s", error)  # noqa: TRY400 (the sentence says all)
-            raise error_from_client(error) from error
+            refusal = error_from_client(error)
+            if refusal.passage_index is not None:
+                refusal.facts["passage"] = distinct.index_of(refusal.passage_index)
+            raise refusal from error
         self.last_success_s = time.monotonic()
+        results = distinct.results(scored)
         record.tokens = sum(result.token_count for result in results)
         record.truncated = sum(result.truncated for result in results)
         return Ranking(results[:top_n], record.tokens)

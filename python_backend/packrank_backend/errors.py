@@ -34,6 +34,7 @@ class ErrorKind(Enum):
     PAIR_TOO_LONG = "pair_too_long"
     INVALID_TRUNCATE = "invalid_truncate"
     INVALID_MAX_PASSAGE_TOKENS = "invalid_max_passage_tokens"
+    INVALID_MAX_TOKENS = "invalid_max_tokens"
     INVALID_PACKING = "invalid_packing"
 
 
@@ -49,6 +50,7 @@ REFUSALS = {
     ErrorKind.PAIR_TOO_LONG: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_TRUNCATE: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_MAX_PASSAGE_TOKENS: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.INVALID_MAX_TOKENS: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_PACKING: Refusal("INVALID_ARGUMENT", 400),
 }
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 
 from packrank_backend.errors import ErrorKind, InvalidRequest
+from packrank_backend.longest_first import cut_longest_first, first_tokens
 from packrank_backend.prompt import pair_text
 from packrank_backend.truncation import Truncate
 
@@ -17,13 +18,16 @@ from packrank_backend.truncation import Truncate
 class Question:
     """One request: a query, its passages, and what to do with a pair over the limit.
 
-    `max_passage_tokens` cuts each passage first; None leaves the passages whole.
+    `max_query_tokens` and `max_passage_tokens` cut the query and each passage first; None leaves them whole.
+    `max_pair_tokens` lowers the model's limit of a pair for this question.
     """
 
     query: str
     passages: Sequence[str]
     truncate: Truncate = Truncate.NONE
     max_passage_tokens: int | None = None
+    max_query_tokens: int | None = None
+    max_pair_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def encode_questions(
     for question in questions:
         try:
             check_question(question, limits)
-            checked.append(question)
+            checked.append(replace(question, query=first_tokens(tokenizer, question.query, question.max_query_tokens)))
         except InvalidRequest as error:
             checked.append(error)
     accepted = [question for question in checked if isinstance(question, Question)]
@@ -121,7 +125,7 @@ def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int
     """Cut each passage to `max_passage_tokens`."""
     limit = question.max_passage_tokens
     if limit is None:
-        return pairs
+        return list(pairs)
     return [
         # a pair within the passage's limit needs no second tokenising
         ids[: limit + _question_tokens(tokenizer, question.query, passage)] if len(ids) > limit else ids
@@ -132,9 +136,13 @@ def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int
 def _within_limits(
     tokenizer: Tokenizer, question: Question, pairs: list[list[int]], limits: PairLimits
 ) -> list[list[int]]:
-    limit = limits.max_pair_tokens
+    limit = min(limits.max_pair_tokens, question.max_pair_tokens or limits.max_pair_tokens)
     for index, ids in enumerate(pairs):
         if len(ids) <= limit:
+            continue
+        if question.truncate is Truncate.LONGEST_FIRST:
+            passage = first_tokens(tokenizer, question.passages[index], question.max_passage_tokens)
+            pairs[index] = cut_longest_first(tokenizer, question.query, passage, limit)
             continue
         question_tokens = _question_tokens(tokenizer, question.query, question.passages[index])
         if question_tokens >= limit:

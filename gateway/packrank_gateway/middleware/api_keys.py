@@ -15,6 +15,8 @@ from packrank_gateway.telemetry.request_record import record_of
 # Paths for probes, scrapers and the page. None of them shows a text or a score.
 OPEN_PATHS = frozenset(
     {"/", "/health", "/v1/health/live", "/v1/health/ready", "/metrics", "/v1/metrics", "/info", "/openapi.json"}
+    | {"/ping", "/infinity/health", "/meta", "/.well-known/live", "/.well-known/ready"}
+    | {"/weaviate/meta", "/weaviate/.well-known/live", "/weaviate/.well-known/ready"}
 )
 
 
@@ -39,7 +41,7 @@ class ApiKeys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] != "http" or self._is_open(scope["path"]) or self._is_known(scope):
+        if scope["type"] != "http" or self._is_open(scope) or self._is_known(scope):
             await self._app(scope, receive, send)
             return
         record = record_of(scope)
@@ -48,8 +50,10 @@ class ApiKeys:
         await error_response(error, record.dialect)(scope, receive, send)
 
     @staticmethod
-    def _is_open(path: str) -> bool:
-        return path in OPEN_PATHS or path == "/docs" or path.startswith("/docs/")
+    def _is_open(scope: Scope) -> bool:
+        path = scope["path"]
+        # a POST to / asks for scores
+        return scope["method"] == "GET" and (path in OPEN_PATHS or path == "/docs" or path.startswith("/docs/"))
 
     def _is_known(self, scope: Scope) -> bool:
         header = dict(scope["headers"]).get(b"authorization", b"")

@@ -179,7 +179,7 @@ def test_the_committed_config_is_the_generated_one(target: Target) -> None:
 
 def test_there_is_a_config_for_every_target_and_no_other() -> None:
     names = {path.stem for path in (RANKER / "configs").glob("*.pbtxt")}
-    assert names == {*TARGETS, "cpu", "onnx"}
+    assert names == {*TARGETS, "cpu", "onnx", "torch"}
 
 
 def test_without_a_config_name_the_ranker_is_the_one_that_runs_everywhere() -> None:
