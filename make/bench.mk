@@ -36,7 +36,7 @@ check-speed: setup-test $(BUILT) $(STRATEGY) ## fail if the built model has beco
 	@$(PY) -m tests.checks.speed
 
 ifeq ($(CONFIG),torch)
-check-gpu: setup-gpu-torch demo-checkpoint ## on a GPU: serve and measure: CONFIG=<target>|torch [PRECISION=] [MINUTES=8]
+check-gpu: setup-gpu-torch demo-checkpoint ## on a GPU: serve, measure: CONFIG=<target>|torch [PRECISION=] [MINUTES=8]
 	@$(PY) scripts/fetch_package.py test-tokenizer >/dev/null
 	@.venv-gpu-torch/bin/python -m tests.checks.gpu_torch --minutes $(or $(MINUTES),8)
 else
