@@ -65,7 +65,7 @@ model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|aut
 		$(if $(REVISION),--revision "$(REVISION)") --precision $(PRECISION) \
 		--max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 
-engine: setup ## build a TensorRT plan on this GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16|fp8]
+engine: setup-engine ## build a TensorRT plan on this GPU: TARGET=<GPU of docs/gpu.md> [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
 
 test: setup-test ## run the tests: [NVIDIA_MODEL=<directory or hub id of the real weights>]

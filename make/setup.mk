@@ -1,7 +1,7 @@
 # What the targets need first: environments, the demo ranker, a built model.
 
 # environments besides that of `make run`
-SETUPS := $(addprefix setup-,gateway torch-ranker bench test clients torch training e5 gpu-torch \
+SETUPS := $(addprefix setup-,gateway torch-ranker engine gpu bench test clients torch training e5 gpu-torch \
 	peers-transformers peers-openvino peers-infinity peers-vllm)
 
 # processors with bf16 instructions, as in packrank_backend/processor.py

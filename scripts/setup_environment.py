@@ -44,9 +44,11 @@ PEERS = "benchmarks/peers/requirements/"
 ENVIRONMENTS = {
     "serve": Environment(".venv", 750, ("packrank", *SERVER), {}),
     "gateway": Environment(".venv", 800, ("gateway", *SERVER), {}),
+    "engine": Environment(".venv", 850, ("gateway", "tensorrt", *SERVER), {}),
     # 2 GB with PyTorch for CPUs; its CUDA build takes 8.
     "torch-ranker": Environment(".venv", 2000, ("gateway", *SERVER), {"python_backend/requirements-torch.txt": ()}),
     "bench": Environment(".venv", 850, ("plots", *SERVER), {}),
+    "gpu": Environment(".venv", 1650, ("test", "tensorrt", *SERVER), {}),
     "test": Environment(".venv", 1600, ("test", *SERVER), {}),
     "e5": Environment(".venv-e5", 300, ("e5", "build-backend"), {}),
     "clients": Environment(".venv-clients", 2000, (), {"tests/real_clients/requirements.lock": LOCKED}),
