@@ -14,7 +14,7 @@ else
 		--queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
 	@.venv-torch/bin/python -m pytest -q tests/checks/gpu/test_padding.py \
-		tests/checks/gpu_torch tests/backend/test_torch_ranker.py
+		tests/checks/gpu_torch tests/backend/test_torch_ranker.py tests/backend/test_openvino_graph.py
 	@$(PY) -m pytest -q tests/integration/test_torch_config.py
 endif
 
