@@ -5,7 +5,7 @@ PYTHON ?= python3
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
-# serve: the ranker's named config is cpu, onnx, or the target of an engine
+# serve: the ranker's named config is cpu, torch, onnx, or the target of an engine
 CONFIG ?= cpu
 GATEWAY_PORT ?= 8080
 # HOST is the gateway's address, TRITON_HOST Triton's
@@ -30,6 +30,7 @@ EVALUATION ?= --depth 20 --output .cache/evaluation/results$(if $(filter e5,$(FI
 UV := 0.13.9
 
 PY := .venv/bin/python
+SERVE_SETUP = $(if $(filter torch,$(CONFIG)),setup-torch-ranker,setup-gateway)
 PORTS = --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 BUILT := model_repository/ranker/1/build.json
 STRATEGY := model_repository/ranker/1/batchstrategy.so
@@ -52,17 +53,19 @@ help-all: help
 run: setup $(BUILT) $(STRATEGY) ## rerank eight passages with a real tritonserver
 	@$(PY) scripts/run_demo.py $(PORTS)
 
-serve: setup-gateway $(BUILT) $(STRATEGY) ## keep server and gateway running: [CONFIG=cpu] [HOST=127.0.0.1]
+serve: $(SERVE_SETUP) $(BUILT) $(STRATEGY) ## keep server and gateway running: [CONFIG=cpu] [HOST=127.0.0.1]
 	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) \
 		--triton-host $(TRITON_HOST) $(PORTS)
 
-model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
+model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|auto|bf16|int8|fp16]
 	@$(if $(MODEL),:,$(MAKE) --no-print-directory demo-checkpoint)
+	@$(if $(filter auto bf16,$(PRECISION)),if grep -qwE '$(BF16_FLAGS)' /proc/cpuinfo; then \
+		$(MAKE) --no-print-directory openvino; fi)
 	@$(PY) -m packrank_build.make_model --model "$(or $(MODEL),.cache/demo-ranker)" \
 		$(if $(REVISION),--revision "$(REVISION)") --precision $(PRECISION) \
 		--max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)
 
-engine: setup ## build a TensorRT plan on this GPU: TARGET=h100|a100|l40s|l4|a10g [PRECISION=fp16|bf16|fp8]
+engine: setup-engine ## build a TensorRT plan on this GPU: TARGET=<GPU of docs/gpu.md> [PRECISION=fp16|bf16|fp8]
 	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
 
 test: setup-test ## run the tests: [NVIDIA_MODEL=<directory or hub id of the real weights>]

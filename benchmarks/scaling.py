@@ -33,12 +33,15 @@ from packrank_backend.packing import PackedPairs
 from packrank_build.graph.ops import Precision
 from packrank_build.make_model import make_model
 from packrank_build.progress import Progress
+from packrank_build.tensorrt.profile_choice import first_batch
+from packrank_build.tensorrt.targets import MAX_REQUESTS, TARGETS, Target
 
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 TOKENS_PER_BATCH = 2048
 PADDED_BATCH = 32  # pairs; the default of sentence-transformers' CrossEncoder
 REQUEST_PAIRS = 100  # pairs that the ranker sees together when it sorts by length
 MIX_PAIRS = 1000
+ENGINE_PAIRS, ENGINE_REQUEST_PAIRS = 20_000, 16
 
 
 def tokens_rows(ranker: CpuRanker, lengths: Sequence[int], seconds: float, progress: Progress) -> list[Row]:
@@ -80,6 +83,28 @@ def padding_rows(parameters: dict[str, int], heads: int) -> list[Row]:
                 "packed, inside attention": round(attended / needed, 2),
             }
         )
+    return rows
+
+
+def engine_padding_rows(target: Target) -> list[Row]:
+    """Return the padded tokens per real token inside attention of an engine, by mix.
+
+    Merged: requests of ENGINE_REQUEST_PAIRS pairs in order of arrival, up to the target's budgets. Alone: one request
+    per run, the least that forming other batches could reach.
+    """
+    rows: list[Row] = []
+    for name, mix in MIXES.items():
+        lengths = mix(ENGINE_PAIRS, 0)
+        requests = np.split(lengths, range(ENGINE_REQUEST_PAIRS, len(lengths), ENGINE_REQUEST_PAIRS))
+        sizes = [(int(request.sum()), len(request), int(request.max())) for request in requests]
+        alone = sum(pairs * longest for _, pairs, longest in sizes)
+        merged = start = 0
+        while start < len(sizes):
+            batch = sizes[start : start + first_batch(sizes[start : start + MAX_REQUESTS], target.batch, MAX_REQUESTS)]
+            merged += sum(pairs for _, pairs, _ in batch) * max(longest for *_, longest in batch)
+            start += len(batch)
+        needed = int(lengths.sum())
+        rows.append({"mix": name, "merged": round(merged / needed, 2), "alone": round(alone / needed, 2)})
     return rows
 
 
@@ -141,6 +166,8 @@ def run(lengths: Sequence[int], seconds: float) -> None:
         markdown_table(by_tokens),
         f"Computed tokens per needed token, {MIX_PAIRS} pairs, padded in batches of {PADDED_BATCH}:",
         markdown_table(padding),
+        f"Padded tokens per real token inside an engine's attention, {ENGINE_REQUEST_PAIRS} pairs per request, l40s:",
+        markdown_table(engine_padding_rows(TARGETS["l40s"])),
     )
 
 

@@ -35,10 +35,16 @@ check-speed: setup-test $(BUILT) $(STRATEGY) ## fail if the built model has beco
 	@$(PYTHON) scripts/setup_environment.py peers-transformers
 	@$(PY) -m tests.checks.speed
 
-check-gpu: setup-test $(BUILT) $(STRATEGY) ## on a GPU: build, gate, serve, measure, report: CONFIG=<target>
+ifeq ($(CONFIG),torch)
+check-gpu: setup-gpu-torch demo-checkpoint ## on a GPU: serve, measure: CONFIG=<target>|torch [PRECISION=] [MINUTES=8]
+	@$(PY) scripts/fetch_package.py test-tokenizer >/dev/null
+	@.venv-gpu-torch/bin/python -m tests.checks.gpu_torch --minutes $(or $(MINUTES),8)
+else
+check-gpu: setup-gpu $(BUILT) $(STRATEGY)
 	@$(if $(NO_HUGGINGFACE),:,$(PYTHON) scripts/setup_environment.py torch)
 	@binary=$$($(PY) scripts/provide_perf_analyzer.py) && $(PY) -m tests.checks.gpu "$$binary" \
-		--config "$(CONFIG)" $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
+		--config "$(CONFIG)" $(ENGINE_PRECISION) $(if $(NO_BUILD),--no-build) $(if $(NO_HUGGINGFACE),--no-huggingface)
+endif
 
 # the name in release 0.1.0
 gpu-check: check-gpu

@@ -13,7 +13,9 @@ else
 	@$(PY) -m packrank_training.evaluate $(SETS)/debian-faq-en -- \
 		--queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
-	@.venv-torch/bin/python -m pytest -q tests/checks/gpu/test_padding.py
+	@.venv-torch/bin/python -m pytest -q tests/checks/gpu/test_padding.py \
+		tests/checks/gpu_torch tests/backend/test_torch_ranker.py tests/backend/test_openvino_graph.py
+	@$(PY) -m pytest -q tests/integration/test_torch_config.py
 endif
 
 check-clients: setup-test setup-clients ## run other people's clients against the gateway (installs 1.2 GB)

@@ -23,6 +23,7 @@ from debian_package import fetch
 from locked_requirements import locked_requirements, read_pyproject
 from pip_command import run_pip
 from preflight import SetupError
+from pytorch_build import announced_arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "packrank-environment"
@@ -43,7 +44,11 @@ PEERS = "benchmarks/peers/requirements/"
 ENVIRONMENTS = {
     "serve": Environment(".venv", 750, ("packrank", *SERVER), {}),
     "gateway": Environment(".venv", 800, ("gateway", *SERVER), {}),
+    "engine": Environment(".venv", 850, ("gateway", "tensorrt", *SERVER), {}),
+    # 2 GB with PyTorch for CPUs; its CUDA build takes 8.
+    "torch-ranker": Environment(".venv", 2000, ("gateway", *SERVER), {"python_backend/requirements-torch.txt": ()}),
     "bench": Environment(".venv", 850, ("plots", *SERVER), {}),
+    "gpu": Environment(".venv", 1650, ("test", "tensorrt", *SERVER), {}),
     "test": Environment(".venv", 1600, ("test", *SERVER), {}),
     "e5": Environment(".venv-e5", 300, ("e5", "build-backend"), {}),
     "clients": Environment(".venv-clients", 2000, (), {"tests/real_clients/requirements.lock": LOCKED}),
@@ -55,6 +60,8 @@ ENVIRONMENTS = {
         ".venv-training", 2000, ("evaluate", "e5", "build-backend"), {"demo_ranker/requirements.txt": ()}
     ),
     "peers-transformers": Environment(".venv-peers-transformers", 2000, (), {f"{PEERS}transformers.txt": ()}),
+    # for `make check-gpu CONFIG=torch`: server, PyTorch and its peers
+    "gpu-torch": Environment(".venv-gpu-torch", 3000, ("gateway", *SERVER), {f"{PEERS}transformers.txt": ()}),
     "peers-openvino": Environment(".venv-peers-openvino", 1000, (), {f"{PEERS}openvino.txt": ()}),
     "peers-infinity": Environment(".venv-peers-infinity", 2000, (), {f"{PEERS}infinity.txt": ()}),
     "peers-vllm": Environment(
@@ -177,6 +184,8 @@ def set_up(name: str, root: Path) -> None:
         provide_libpython(venv)
     python = venv / "bin/python"
     for options, requirements in installations(environment, root):
+        if name == "torch-ranker" and options != LOCKED:
+            options = announced_arguments()  # noqa: PLW2901 (which build suits this machine)
         (venv / "requirements.txt").write_text(requirements)
         run_pip(python, ["install", "--no-compile", *options, "-r", str(venv / "requirements.txt")], root)
     run_pip(python, ["install", "--no-compile", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."], root)

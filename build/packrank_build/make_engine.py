@@ -7,35 +7,42 @@ yet. tests/build/test_make_engine.py tests everything around the GPU, `make chec
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import onnx_ir as ir
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory
-from packrank_build.graph.export import export_graph, save_graph
+from packrank_build.graph.attention import AttentionForm
+from packrank_build.graph.export import save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import ParityError, parity_requests
-from packrank_build.graph.parity_pairs import parity_questions
 from packrank_build.make_model import build_id
 from packrank_build.progress import Progress
 from packrank_build.publish import staging_directory
-from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, with_activation_sizes
+from packrank_build.quantize.fp8 import activation_sizes, with_activation_sizes
+from packrank_build.tensorrt.attention_probe import attention_form
 from packrank_build.tensorrt.build import engine_from_onnx
+from packrank_build.tensorrt.graph import tensorrt_graph
+from packrank_build.tensorrt.inspector import check_engine_facts
+from packrank_build.tensorrt.installation import (
+    cuda_of,
+    driver_cuda,
+    driver_release,
+    loaded_version,
+    require_driver,
+    tensorrt_module,
+)
 from packrank_build.tensorrt.log import BuildMessages, EngineError
-from packrank_build.tensorrt.parity import Ranker, check_engine_parity
-from packrank_build.tensorrt.runner import EngineRanker
+from packrank_build.tensorrt.parity import Ranker, check_engine_parity, engine_questions
+from packrank_build.tensorrt.runner import EngineRanker, engine_information
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import EngineRecord, record_file
 from packrank_server.errors import ServerStartError
@@ -65,27 +72,25 @@ def require_gpu(target: Target, gpus: Sequence[Gpu]) -> Gpu:
     )
 
 
-def require_same_tensorrt(builder_version: str | None, server_version: str | None) -> str:
-    """Return the one version of TensorRT that builds and serves. Raises EngineError if it is missing or they differ."""
+def require_server_tensorrt(server_version: str | None) -> str:
+    """Return the version of TensorRT that serves. Raises EngineError if the server has no TensorRT backend."""
     if server_version is None:
         raise EngineError(
             "the tritonserver here has no TensorRT backend, so it could not serve the engine: build it in NVIDIA's "
             "tritonserver image (docs/gpu.md)."
         )
-    remedy = f"Run `.venv/bin/pip install tensorrt-cu{_cuda_of(server_version)}=={server_version} cuda-bindings`."
-    if builder_version is None:
-        raise EngineError(f"Python's tensorrt is not installed. {remedy}")
-    if builder_version != server_version:
-        raise EngineError(
-            f"Python's tensorrt is {builder_version}, the server's {server_version}: the plan would not load. {remedy}"
-        )
     return server_version
 
 
-def _cuda_of(tensorrt: str) -> int:
-    """Return the CUDA release of the wheels: Triton's images with TensorRT 10.13 and newer use CUDA 13."""
-    major, minor = map(int, tensorrt.split(".")[:2])
-    return 13 if (major, minor) >= (10, 13) else 12
+def require_same_tensorrt(builder_version: str | None, server_version: str) -> None:
+    """Raise EngineError unless the library that builds is the one that serves."""
+    if builder_version != server_version:
+        bindings = f"tensorrt-cu{cuda_of(server_version)}-bindings=={server_version}"
+        raise EngineError(
+            f"Python's tensorrt has loaded TensorRT {builder_version or 'of an unknown version'}, the server has "
+            f"{server_version}: the plan would not load. Run "
+            f"`.venv/bin/python -m pip install --no-deps {bindings}`, which uses the server's own libraries."
+        )
 
 
 def require_current(record: BuildRecord, checkpoint: Checkpoint, progress: Progress) -> None:
@@ -106,7 +111,9 @@ def make_engine(
     gpu: Gpu,
     tensorrt: str,
     build: Callable[[Path, Checkpoint], bytes],
+    inspect: Callable[[bytes], str],
     ranker: Callable[[bytes], Ranker],
+    attention: AttentionForm = "kv_lengths",
     model: str | None = None,
     version: str = "1",
     progress: Progress | None = None,
@@ -114,7 +121,8 @@ def make_engine(
     """Build an engine of the published model and publish it beside the model if, and only if, it passes the gate.
 
     `model` is the checkpoint's directory or hub id, by default the one that the published model was built from. `build`
-    turns the ONNX file of a checkpoint into a plan, `ranker` runs a plan on the GPU. Raises StaleBuild,
+    turns the ONNX file of a checkpoint into a plan, `inspect` asks TensorRT's engine inspector for the JSON of a plan's
+    layers, and `ranker` runs a plan on the GPU. Raises StaleBuild,
     UnsupportedCheckpoint, EngineError or ParityError; the repository is then as it was.
     """
     progress = progress or Progress()
@@ -132,9 +140,10 @@ def make_engine(
     with staging_directory(repository) as staging:
         onnx = staging / "model.onnx"
         tokenizer = Tokenizer.from_file(str(repository / "tokenizer" / version / "tokenizer.json"))
-        write_graph(checkpoint, tokenizer, precision, record.max_pair_tokens, onnx, progress)
+        write_graph(checkpoint, tokenizer, precision, record.max_pair_tokens, onnx, progress, attention=attention)
         progress.step(f"building {target.plan_file}; the first build on a GPU times kernels for minutes")
         plan = build(onnx, checkpoint)
+        progress.step(check_engine_facts(inspect(plan), precision).sentence())
         parity = check_engine_parity(checkpoint, tokenizer, ranker(plan), precision, record.max_pair_tokens, progress)
         progress.step(parity.sentence())
         engine_record = EngineRecord(
@@ -170,23 +179,30 @@ def write_graph(
     max_pair_tokens: int,
     onnx: Path,
     progress: Progress,
+    *,
+    attention: AttentionForm = "kv_lengths",
 ) -> None:
     """Write TensorRT's form of the graph. For fp8, calibrate it first: on the parity questions with the real prompt."""
-    if precision != "fp8":
-        progress.step(f"writing the packed graph in {precision}, TensorRT's form")
-        export_graph(checkpoint, precision, max_pair_tokens, onnx, progress, attention="row_mask")
-        return
-    progress.step("calibrating fp8: the largest activations, in fp32 on the CPU")
-    requests = parity_requests(tokenizer, parity_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
-    measured = onnx.with_name("calibration.onnx")
-    graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
-    save_graph(with_activation_sizes(graph), measured, progress)
-    sizes = activation_sizes(measured, requests)
-    for file in (measured, measured.with_name(f"{measured.name}.data")):
-        file.unlink()
-    progress.step("writing the packed graph in fp8, TensorRT's form")
-    graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp16", max_pair_tokens, attention="row_mask")
-    save_graph(fp8_graph(graph, sizes, ir.DataType.FLOAT16), onnx, progress)
+    sizes = None
+    if precision == "fp8":
+        progress.step("calibrating fp8: the largest activations, in fp32 on the CPU")
+        requests = parity_requests(tokenizer, engine_questions(), min(max_pair_tokens, CALIBRATION_TOKENS))
+        measured = onnx.with_name("calibration.onnx")
+        graph = packed_graph(checkpoint.architecture, checkpoint.weight, "fp32", max_pair_tokens)
+        save_graph(with_activation_sizes(graph), measured, progress)
+        sizes = activation_sizes(measured, requests)
+        for file in (measured, measured.with_name(f"{measured.name}.data")):
+            file.unlink()
+    progress.step(f"writing the packed graph in {precision}, TensorRT's form")
+    graph = tensorrt_graph(
+        checkpoint.architecture,
+        checkpoint.weight,
+        precision,
+        max_pair_tokens,
+        activation_sizes=sizes,
+        attention=attention,
+    )
+    save_graph(graph, onnx, progress)
 
 
 def published_checkpoint(record: BuildRecord, model: str | None = None) -> Checkpoint:
@@ -205,15 +221,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tensorrt_module() -> Any:
-    """Import TensorRT's Python module; None where none is installed."""
-    # `tensorrt` wraps the second one, which uses the libraries of the image when installed alone
-    for name in ("tensorrt", "tensorrt_bindings"):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(name)
-    return None
-
-
 def main() -> int:
     """Command line of `make engine`."""
     parser = argparse.ArgumentParser(prog="make engine", description=__doc__)
@@ -229,9 +236,15 @@ def main() -> int:
         # CUDA, once loaded, builds on its first device. The driver lists GPUs in the order of the bus.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpus.index(gpu)))
+        tensorrt = require_server_tensorrt(server_tensorrt_version(find_installation().binary))
+        require_driver(tensorrt, driver_cuda(), driver_release())
         trt = tensorrt_module()
-        server = server_tensorrt_version(find_installation().binary)
-        tensorrt = require_same_tensorrt(trt and trt.__version__, server)
+        require_same_tensorrt(loaded_version(), tensorrt)
+        record = read_build_record(options.repository / "ranker" / "1")
+        architecture = published_checkpoint(record, options.model).architecture
+        progress.step("probing TensorRT's attention on this GPU")
+        attention, found = attention_form(trt, architecture)
+        progress.step(found)
 
         def build(onnx: Path, checkpoint: Checkpoint) -> bytes:
             engine = engine_from_onnx(
@@ -253,7 +266,9 @@ def main() -> int:
             gpu=gpu,
             tensorrt=tensorrt,
             build=build,
+            inspect=lambda plan: engine_information(trt, plan),
             ranker=lambda plan: EngineRanker(trt, plan, target),
+            attention=attention,
             model=options.model,
             progress=progress,
         )

@@ -106,7 +106,8 @@ class RerankClient(ClientBase[_Connection]):
         """Score every passage; highest logit first, equal logits in the order of `passages`.
 
         - `top_n`: keep only the best.
-        - `truncate`: NONE refuses a pair over the model's limit, END cuts the passage's tail.
+        - `truncate`: NONE refuses a pair over the model's limit, END cuts the passage's tail, LONGEST_FIRST cuts the
+          longer of query and passage.
         - `max_passage_tokens`: cut each passage to this many tokens first, for either value of `truncate`.
         - `timeout_s`: deadline of the whole call, all its requests included; None uses the client's default.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from packrank_client.errors import InvalidRequest
 
-_TRUNCATE = ("NONE", "END")
+_TRUNCATE = ("NONE", "END", "LONGEST_FIRST")
 _INT32_MAX = 2**31 - 1
 
 # The client has no tokenizer, so it estimates on the high side. An estimate that is too low costs a refused request,
@@ -21,7 +21,7 @@ PROMPT_TOKENS = 10
 class Question:
     """One rerank call: a query and at least one passage as UTF-8, and how to answer.
 
-    `truncate` is NONE or END. `top_n` and `max_passage_tokens` are at least 1, or None for all.
+    `truncate` is NONE, END or LONGEST_FIRST. The numbers are at least 1, or None for all.
     """
 
     query: bytes
@@ -29,14 +29,20 @@ class Question:
     truncate: str
     top_n: int | None
     max_passage_tokens: int | None = None
+    max_query_tokens: int | None = None
+    max_pair_tokens: int | None = None
 
     @property
     def parameters(self) -> dict[str, str | int]:
         """Triton's request parameters: what the server must know besides the texts."""
-        if self.max_passage_tokens is None:
-            return {"truncate": self.truncate}
-        # gRPC takes at most 64 bits, and no passage has more tokens than this
-        return {"truncate": self.truncate, "max_passage_tokens": min(self.max_passage_tokens, _INT32_MAX)}
+        limits = {
+            "max_passage_tokens": self.max_passage_tokens,
+            "max_query_tokens": self.max_query_tokens,
+            "max_pair_tokens": self.max_pair_tokens,
+        }
+        # gRPC takes at most 64 bits, and no text has more tokens than this
+        given = {name: min(limit, _INT32_MAX) for name, limit in limits.items() if limit is not None}
+        return {"truncate": self.truncate, **given}
 
 
 def question_from_arguments(
@@ -46,6 +52,8 @@ def question_from_arguments(
     top_n: int | None = None,
     truncate: str = "NONE",
     max_passage_tokens: int | None = None,
+    max_query_tokens: int | None = None,
+    max_pair_tokens: int | None = None,
 ) -> Question:
     """Check the arguments at run time, with the server's kinds for the server's rules.
 
@@ -69,14 +77,21 @@ def question_from_arguments(
         raise InvalidRequest("passages is empty; send at least one.", kind="no_passages")
     if not isinstance(truncate, str) or truncate.upper() not in _TRUNCATE:
         raise InvalidRequest(
-            f"truncate is {truncate!r}; send NONE (refuse a pair over the limit) or END (cut the passage's tail).",
+            f"truncate is {truncate!r}; send NONE (refuse a pair over the limit), END (cut the passage's tail) or "
+            "LONGEST_FIRST (cut the longer of query and passage).",
             kind="invalid_truncate",
         )
-    for name, number in (("top_n", top_n), ("max_passage_tokens", max_passage_tokens)):
+    numbers = {
+        "top_n": top_n,
+        "max_passage_tokens": max_passage_tokens,
+        "max_query_tokens": max_query_tokens,
+        "max_pair_tokens": max_pair_tokens,
+    }
+    for name, number in numbers.items():
         if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
             sentence = f"{name} is {number!r}; send a whole number of at least 1, or None for all."
             raise InvalidRequest(sentence, kind=f"invalid_{name}")
-    return Question(encoded_query, encoded, truncate.upper(), top_n, max_passage_tokens)
+    return Question(encoded_query, encoded, truncate.upper(), **numbers)
 
 
 def estimated_tokens(question: Question) -> list[int]:

@@ -24,6 +24,7 @@ KINDS = (
     "pair_too_long",
     "invalid_truncate",
     "invalid_max_passage_tokens",
+    "invalid_max_tokens",
 )
 # Cured by sending the same passages in smaller requests.
 SPLITTABLE_KINDS = frozenset({"too_many_passages", "too_many_tokens"})

@@ -41,7 +41,7 @@ def main() -> int:
         server_header=False,
         # a long queue of new connections: admission should refuse a burst, not the kernel
         backlog=4096,
-        timeout_keep_alive=75,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
     return 0

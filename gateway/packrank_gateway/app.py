@@ -13,14 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from packrank_gateway.dialects import cohere, infinity, nim, tei, tei_or_vllm
+from packrank_gateway.dialects import cohere, infinity, nim, shared_paths, tei, vllm, weaviate
 from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.dialects.validation_errors import error_from_validation
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.middleware.api_keys import ApiKeys, read_keys
+from packrank_gateway.middleware.content_encoding import ContentEncoding
 from packrank_gateway.middleware.head_requests import HeadRequests
 from packrank_gateway.middleware.observability import Observability
 from packrank_gateway.middleware.request_body import RequestBody
+from packrank_gateway.middleware.request_line import RequestLine
 from packrank_gateway.pages import api_docs, page
 from packrank_gateway.services import Services
 from packrank_gateway.settings import Settings
@@ -44,11 +46,12 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         telemetry=TELEMETRY,
     )
     app.state.services = services
     # every request tries the routes in this order, so the busiest come first
-    for part in (nim, cohere, tei_or_vllm, infinity, tei, page, api_docs):
+    for part in (nim, cohere, shared_paths, vllm, infinity, tei, weaviate, page, api_docs):
         app.include_router(part.router)
     api_docs.describe_errors(app)
     app.add_exception_handler(GatewayError, _gateway_error)
@@ -63,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         timeout_s=settings.timeout_s,
         max_timeout_s=settings.max_timeout_s,
     )
+    app.add_middleware(ContentEncoding)
     app.add_middleware(HeadRequests)
     if settings.api_keys_file is not None:
         app.add_middleware(ApiKeys, keys=read_keys(settings.api_keys_file))
@@ -72,9 +76,17 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["retry-after", "server-timing", "x-error-kind", "x-request-id", "x-truncated-passages"],
+            expose_headers=[
+                "retry-after",
+                "server-timing",
+                "x-error-kind",
+                "x-request-id",
+                "x-truncated-passages",
+                "x-ignored-fields",
+            ],
         )
     app.add_middleware(Observability, metrics=services.metrics)
+    app.add_middleware(RequestLine)
     return app
 
 
@@ -97,8 +109,8 @@ async def _gateway_error(request: Request, error: Any) -> Response:
 
 
 async def _invalid_body(request: Request, error: Any) -> Response:
-    if request.url.path == "/rerank":
-        record_of(request).dialect = tei_or_vllm.dialect_of_body(error.body)
+    if request.url.path in shared_paths.PATHS:
+        record_of(request).dialect = shared_paths.dialect_of_body(error.body)
     return _answer(request, error_from_validation(error.errors()))
 
 

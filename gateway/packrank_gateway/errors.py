@@ -34,8 +34,8 @@ class Row(NamedTuple):
     others: Mapping[Dialect, int] = MappingProxyType({})
 
 
-# Cohere (docs.cohere.com/reference/errors) and vLLM answer 400 to every invalid value. TEI answers 400 to an empty list
-# only (text-embeddings-inference, router/src/http/server.rs).
+# Cohere (docs.cohere.com/reference/errors) and vLLM answer 400 to every invalid value. TEI answers 400 to empty inputs
+# and 413 to inputs over a limit (text-embeddings-inference, router/src/http/server.rs, `impl From<&ErrorType>`).
 _INVALID = {Dialect.COHERE: 400, Dialect.VLLM: 400}
 
 ERRORS: dict[str, Row] = {
@@ -43,13 +43,18 @@ ERRORS: dict[str, Row] = {
     for kind, refusal in REFUSALS.items()
     if kind.value in KINDS  # the others come from models that the gateway does not call
 }
-ERRORS["no_passages"] = Row(422, "INVALID_ARGUMENT", _INVALID | {Dialect.TEI: 400})
+for _empty in ("no_passages", "empty_query"):
+    ERRORS[_empty] = Row(422, "INVALID_ARGUMENT", _INVALID | {Dialect.TEI: 400})
+for _over in ("too_many_passages", "too_many_tokens", "query_too_long", "pair_too_long"):
+    ERRORS[_over] = Row(422, "INVALID_ARGUMENT", _INVALID | {Dialect.TEI: 413})
 ERRORS |= {
     "malformed_json": Row(400),
     "invalid_field": Row(422, None, _INVALID),
     "invalid_timeout": Row(400),
     "invalid_argument": Row(400, "INVALID_ARGUMENT"),
     "unsupported_media_type": Row(415),
+    "unsupported_content_encoding": Row(415),
+    "malformed_encoding": Row(400),
     "unauthorized": Row(401),
     "not_found": Row(404),
     "unknown_model": Row(404),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from packrank_gateway.middleware.http_protocol import HttpProtocol
 
 # A request's first line and headers. nginx allows 32 KiB.
 MAX_HEADER_BYTES = 65_536
@@ -21,7 +21,7 @@ _TOO_LARGE = (
 )
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(HttpProtocol):
     """One connection. A client that passes a bound loses it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
 from packrank_client.question import estimated_tokens, question_from_arguments
 from packrank_gateway.admission import Admission
+from packrank_gateway.distinct_passages import DistinctPassages
 from packrank_gateway.errors import GatewayError, error_from_client
 from packrank_gateway.model_server import ModelServer
 from packrank_gateway.telemetry.request_record import RequestRecord
@@ -62,9 +63,12 @@ class Reranker:
         max_passages: int,
         top_n: int | None = None,
         truncate: str = "NONE",
-        max_passage_tokens: int | None = None,
+        **limits: int | None,
     ) -> Ranking:
-        """Score every passage. Cancelling the task cancels the work downstream. Raises GatewayError."""
+        """Score every passage. Cancelling the task cancels the work downstream. Raises GatewayError.
+
+        `limits` are those of the client's Question, such as `max_passage_tokens`.
+        """
         record.pairs = len(passages)
         if len(passages) > max_passages:
             raise GatewayError(
@@ -75,10 +79,9 @@ class Reranker:
             )
         if record.deadline is None:
             raise AssertionError("a request without a deadline")
+        distinct = DistinctPassages(passages)
         try:
-            question = question_from_arguments(
-                query, passages, truncate=truncate, max_passage_tokens=max_passage_tokens
-            )
+            question = question_from_arguments(query, distinct.passages, truncate=truncate, **limits)
             tokens = estimated_tokens(question)
             if self._max_pair_tokens is not None:
                 tokens = [min(count, self._max_pair_tokens) for count in tokens]
@@ -86,10 +89,10 @@ class Reranker:
             # a text far over the limit costs reading and copying, though most of it is not scored
             work = sum(tokens) + sum(map(len, question.passages)) // BYTES_PER_WORK_TOKEN
             place = self._admission.place(
-                pairs=len(passages), tokens=work, remaining_s=remaining_s, caller=record.caller
+                pairs=len(distinct.passages), tokens=work, remaining_s=remaining_s, caller=record.caller
             )
             with place, record.stage("rerank"):
-                results = await self._client.rerank_question(
+                scored = await self._client.rerank_question(
                     question,
                     timeout_s=remaining_s,
                     around_call=partial(triton_call, caller=record.trace_headers),
@@ -100,7 +103,11 @@ class Reranker:
         except RerankError as error:
             if isinstance(error, ServerFault | Unauthorized):
                 log.error("the model server failed: %s", error)  # noqa: TRY400 (the sentence says all)
-            raise error_from_client(error) from error
+            refusal = error_from_client(error)
+            if refusal.passage_index is not None:
+                refusal.facts["passage"] = distinct.index_of(refusal.passage_index)
+            raise refusal from error
+        results = distinct.results(scored)
         record.tokens = sum(result.token_count for result in results)
         record.truncated = sum(result.truncated for result in results)
         return Ranking(results[:top_n], record.tokens)

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     drain_timeout_s: int = Field(
         default=60, ge=1, description="time for pending requests once the gateway is told to stop"
     )
+    keep_alive_s: int = Field(
+        default=300, ge=1, description="time that an idle connection stays open; more than a proxy in front allows"
+    )
     api_keys_file: OptionalPath = Field(
         default=None, description="file of accepted bearer keys, one per line; without it no key is needed"
     )

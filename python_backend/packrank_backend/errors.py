@@ -34,6 +34,7 @@ class ErrorKind(Enum):
     PAIR_TOO_LONG = "pair_too_long"
     INVALID_TRUNCATE = "invalid_truncate"
     INVALID_MAX_PASSAGE_TOKENS = "invalid_max_passage_tokens"
+    INVALID_MAX_TOKENS = "invalid_max_tokens"
     INVALID_PACKING = "invalid_packing"
     DEADLINE_EXCEEDED = "deadline_exceeded"
 
@@ -50,6 +51,7 @@ REFUSALS = {
     ErrorKind.PAIR_TOO_LONG: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_TRUNCATE: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_MAX_PASSAGE_TOKENS: Refusal("INVALID_ARGUMENT", 422),
+    ErrorKind.INVALID_MAX_TOKENS: Refusal("INVALID_ARGUMENT", 422),
     ErrorKind.INVALID_PACKING: Refusal("INVALID_ARGUMENT", 400),
     # Triton's backend API has no DEADLINE_EXCEEDED. Its own queues answer UNAVAILABLE, too.
     ErrorKind.DEADLINE_EXCEEDED: Refusal("UNAVAILABLE", 504),

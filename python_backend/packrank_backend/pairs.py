@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 
 from packrank_backend.deadlines import NO_DEADLINE, has_passed
 from packrank_backend.errors import ErrorKind, InvalidRequest, expired_request
+from packrank_backend.longest_first import cut_longest_first, first_tokens
 from packrank_backend.prompt import pair_text
 from packrank_backend.safe_prefix import encode_beginning, is_enough, safe_prefix
 from packrank_backend.truncation import Truncate
@@ -27,8 +28,9 @@ SEAM_TOKENS = 8
 class Question:
     """One request: a query, its passages, and what to do with a pair over the limit.
 
-    `max_passage_tokens` cuts each passage first; None leaves the passages whole. `deadline` is a
-    moment as `deadlines` defines it.
+    `max_query_tokens` and `max_passage_tokens` cut the query and each passage first; None leaves them whole.
+    `max_pair_tokens` lowers the model's limit of a pair for this question. `deadline` is a moment as `deadlines`
+    defines it.
     """
 
     query: str
@@ -36,6 +38,8 @@ class Question:
     truncate: Truncate = Truncate.NONE
     max_passage_tokens: int | None = None
     deadline: int = NO_DEADLINE
+    max_query_tokens: int | None = None
+    max_pair_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,13 +120,17 @@ def encode_questions(
     answers: dict[int, EncodedPairs | InvalidRequest] = {}
     ordinary: list[int] = []
     large: list[int] = []
+    cut: list[Question] = []
     for index, question in enumerate(questions):
         try:
             check_question(question, limits)
             _check_deadline(question, clock_ns)
-            (ordinary if _characters(question) <= ORDINARY_CHARACTERS else large).append(index)
+            cut.append(replace(question, query=first_tokens(tokenizer, question.query, question.max_query_tokens)))
+            (ordinary if _characters(cut[-1]) <= ORDINARY_CHARACTERS else large).append(index)
         except InvalidRequest as error:
+            cut.append(question)
             answers[index] = error
+    questions = cut
     texts = [pair_text(q.query, passage) for q in (questions[index] for index in ordinary) for passage in q.passages]
     encodings = iter(tokenizer.encode_batch_fast(texts))
     for index in ordinary:
@@ -135,6 +143,10 @@ def encode_questions(
         except InvalidRequest as error:
             answers[index] = error
     return [answers[index] for index in range(len(questions))]
+
+
+def _pair_limit(question: Question, limits: PairLimits) -> int:
+    return min(limits.max_pair_tokens, question.max_pair_tokens or limits.max_pair_tokens)
 
 
 def _characters(question: Question) -> int:
@@ -161,7 +173,7 @@ def _encode_large(
 ) -> list[list[int]]:
     """Return the beginning of each pair, as long as the limits can use, and refuse the question as soon as possible."""
     query_tokens = _check_query(tokenizer, question, limits)
-    needed = limits.max_pair_tokens
+    needed = _pair_limit(question, limits)
     if question.max_passage_tokens is not None:
         needed = min(needed, query_tokens + SEAM_TOKENS + question.max_passage_tokens)
     beginnings: list[list[int]] = []
@@ -185,10 +197,11 @@ def _encode_large(
 
 def _check_query(tokenizer: Tokenizer, question: Question, limits: PairLimits) -> int:
     """Measure the query once, and refuse it where no passage could change that. Returns its tokens with the prompt."""
-    tokens = len(encode_beginning(tokenizer, pair_text(question.query, ""), limits.max_pair_tokens))
-    if tokens > limits.max_pair_tokens + SEAM_TOKENS:
-        raise _query_too_long(tokens, limits)
-    total = len(question.passages) * (tokens - SEAM_TOKENS)
+    limit = _pair_limit(question, limits)
+    tokens = len(encode_beginning(tokenizer, pair_text(question.query, ""), limit))
+    if tokens > limit + SEAM_TOKENS and question.truncate is not Truncate.LONGEST_FIRST:
+        raise _query_too_long(tokens, limit)
+    total = len(question.passages) * (min(tokens, limit) - SEAM_TOKENS)
     if total > limits.max_request_tokens:
         raise _too_many_tokens(total, len(question.passages), limits)
     return tokens
@@ -212,7 +225,7 @@ def _passages_cut(tokenizer: Tokenizer, question: Question, pairs: list[list[int
     """Cut each passage to `max_passage_tokens`."""
     limit = question.max_passage_tokens
     if limit is None:
-        return pairs
+        return list(pairs)
     return [
         # a pair within the passage's limit needs no second tokenising
         ids[: limit + _question_tokens(tokenizer, question.query, passage)] if len(ids) > limit else ids
@@ -224,14 +237,18 @@ def _within_limits(
     tokenizer: Tokenizer, question: Question, pairs: list[list[int]], limits: PairLimits, *, first: int = 0
 ) -> list[list[int]]:
     """Cut the pairs to the limit, or refuse them; `first` is the index of the first pair's passage."""
-    limit = limits.max_pair_tokens
+    limit = _pair_limit(question, limits)
     room_is_known = False
     for index, ids in enumerate(pairs, start=first):
         if len(ids) <= limit or room_is_known:
             continue
+        if question.truncate is Truncate.LONGEST_FIRST:
+            passage = first_tokens(tokenizer, question.passages[index], question.max_passage_tokens)
+            pairs[index - first] = cut_longest_first(tokenizer, question.query, passage, limit)
+            continue
         question_tokens = _question_tokens(tokenizer, question.query, question.passages[index])
         if question_tokens >= limit:
-            raise _query_too_long(question_tokens, limits)
+            raise _query_too_long(question_tokens, limit)
         if question.truncate is Truncate.NONE:
             raise InvalidRequest(
                 ErrorKind.PAIR_TOO_LONG,
@@ -260,13 +277,13 @@ def _within_limits(
     return cut
 
 
-def _query_too_long(tokens: int, limits: PairLimits) -> InvalidRequest:
+def _query_too_long(tokens: int, limit: int) -> InvalidRequest:
     return InvalidRequest(
         ErrorKind.QUERY_TOO_LONG,
         f"query takes {tokens} tokens with the prompt, which leaves no room for a passage; "
-        f"the limit for both together is {limits.max_pair_tokens}. Shorten the query.",
+        f"the limit for both together is {limit}. Shorten the query.",
         tokens=tokens,
-        limit=limits.max_pair_tokens,
+        limit=limit,
     )
 
 

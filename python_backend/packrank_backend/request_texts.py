@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from packrank_backend.deadlines import NO_DEADLINE
 from packrank_backend.errors import ErrorKind, InvalidRequest
 from packrank_backend.pairs import Question
-from packrank_backend.truncation import max_passage_tokens_from_parameters, truncate_from_parameters
+from packrank_backend.truncation import (
+    max_pair_tokens_from_parameters,
+    max_passage_tokens_from_parameters,
+    max_query_tokens_from_parameters,
+    truncate_from_parameters,
+)
 
 
 def question_from_tensors(
@@ -19,7 +24,8 @@ def question_from_tensors(
 
     The first dimension must be 1: a request is one question, and Triton merges requests by itself.
 
-    Raises InvalidRequest: INVALID_BATCH, INVALID_UTF8, INVALID_TRUNCATE or INVALID_MAX_PASSAGE_TOKENS.
+    Raises InvalidRequest: INVALID_BATCH, INVALID_UTF8, INVALID_TRUNCATE, INVALID_MAX_PASSAGE_TOKENS or
+    INVALID_MAX_TOKENS.
     """
     for name, tensor in (("query", query), ("passages", passages)):
         batch = tensor.shape[0]
@@ -32,6 +38,8 @@ def question_from_tensors(
         truncate=truncate_from_parameters(parameters),
         max_passage_tokens=max_passage_tokens_from_parameters(parameters),
         deadline=deadline,
+        max_query_tokens=max_query_tokens_from_parameters(parameters),
+        max_pair_tokens=max_pair_tokens_from_parameters(parameters),
     )
 
 

@@ -9,6 +9,8 @@ the bytes beside it, far fewer than the margin has (tests/backend/test_safe_pref
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer
 
 # English has about 4.5. More only costs time: a prefix that turns out to be too short is made longer.
@@ -32,20 +34,21 @@ def safe_prefix(text: str, tokens: int, *, times: int = 1) -> str:
     return text[:size]
 
 
-def encode_beginning(tokenizer: Tokenizer, text: str, tokens: int) -> list[int]:
+def encode_beginning(tokenizer: Tokenizer, text: str, tokens: int, *, special: bool = True) -> list[int]:
     """Return at least the first `tokens` ids of the whole text, or all ids of a text that has fewer.
 
     More ids may follow; those beyond `tokens` need not be the whole text's unless all of it was tokenised.
+    `special` adds the tokens that begin every text.
     """
     times = 1
     while True:
         prefix = safe_prefix(text, tokens, times=times)
-        ids: list[int] = tokenizer.encode(prefix).ids
+        ids: list[int] = tokenizer.encode(prefix, add_special_tokens=special).ids
         if is_enough(ids, prefix, text, tokens):
             return ids
         times *= 2
 
 
-def is_enough(ids: list[int], prefix: str, text: str, tokens: int) -> bool:
+def is_enough(ids: Sequence[object], prefix: str, text: str, tokens: int) -> bool:
     """Tell whether the ids of `prefix` hold the first `tokens` ids of `text`."""
     return len(prefix) == len(text) or len(ids) >= tokens + MARGIN_TOKENS

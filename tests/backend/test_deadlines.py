@@ -50,8 +50,8 @@ def test_a_large_request_is_dropped_between_two_runs(ranker: CpuRanker, monkeypa
     patient = pack([[1] * 50, [2] * 30])
     (alone,) = ranker.logits([patient])
     runs: list[int] = []
-    session = ranker._session
-    monkeypatch.setattr(ranker, "_session", Runs(session, runs))
+    graph = ranker._graph
+    monkeypatch.setattr(ranker, "_graph", Runs(graph, runs))
     ticks: Iterator[int] = count(20)
     expired, scored = ranker.logits([doomed, patient], clock_ns=lambda: next(ticks) * SECOND_NS // 2)
     assert isinstance(expired, InvalidRequest)
@@ -61,15 +61,15 @@ def test_a_large_request_is_dropped_between_two_runs(ranker: CpuRanker, monkeypa
 
 
 class Runs:
-    """Counts the runs of a session."""
+    """Counts the runs of a graph."""
 
-    def __init__(self, session: object, runs: list[int]) -> None:
-        self._session = session
+    def __init__(self, graph: object, runs: list[int]) -> None:
+        self._graph = graph
         self._runs = runs
 
-    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> object:  # type: ignore[type-arg]
+    def run(self, output: str, inputs: dict[str, np.ndarray]) -> object:  # type: ignore[type-arg]
         self._runs.append(len(inputs["seq_lens"]))
-        return self._session.run(outputs, inputs)  # type: ignore[attr-defined]
+        return self._graph.run(output, inputs)  # type: ignore[attr-defined]
 
 
 def test_an_expired_question_is_not_tokenised(llama3_tokenizer: Path) -> None:
@@ -95,9 +95,9 @@ class Counting:
         self.texts += texts
         return self._tokenizer.encode_batch_fast(texts)
 
-    def encode(self, text: str) -> object:
+    def encode(self, text: str, add_special_tokens: bool = True) -> object:
         self.texts.append(text)
-        return self._tokenizer.encode(text)
+        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
 
 
 LIMITS = PairLimits(512, max_passages=512, max_request_tokens=16_384, max_request_padded_tokens=131_072)

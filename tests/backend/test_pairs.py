@@ -92,7 +92,7 @@ def test_a_passage_is_cut_to_its_own_limit(tokenizer: Tokenizer, truncate: Trunc
     ]
 
 
-@pytest.mark.parametrize("truncate", Truncate)
+@pytest.mark.parametrize("truncate", [Truncate.NONE, Truncate.END])
 def test_a_query_that_leaves_no_room_is_refused(tokenizer: Tokenizer, truncate: Truncate) -> None:
     with pytest.raises(InvalidRequest, match="query takes 1?[0-9]+ tokens .* leaves no room") as caught:
         encode(tokenizer, Question("why " * 80, ["because"], truncate))

@@ -52,7 +52,7 @@ def test_truncate_in_any_case(parameters: str, expected: Truncate) -> None:
 
 @pytest.mark.parametrize("value", ['"START"', '""', "1", "true"])
 def test_an_unknown_truncate_is_refused(value: str) -> None:
-    with pytest.raises(InvalidRequest, match="send NONE .* or END"):
+    with pytest.raises(InvalidRequest, match="send NONE .*, END .* or LONGEST_FIRST"):
         truncate_from_parameters(f'{{"truncate": {value}}}')
 
 

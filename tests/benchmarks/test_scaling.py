@@ -3,9 +3,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bare_ranker import bare_ranker
-from benchmarks.scaling import PADDED_BATCH, cpu_seconds_per_run, padded_tokens, padding_rows, tokens_rows
+from benchmarks.scaling import (
+    PADDED_BATCH,
+    cpu_seconds_per_run,
+    engine_padding_rows,
+    padded_tokens,
+    padding_rows,
+    tokens_rows,
+)
 from benchmarks.settings import cpu_config, settings_of
 from packrank_build.progress import Progress
+from packrank_build.tensorrt.targets import TARGETS
 
 
 def test_a_padded_batch_is_as_long_as_its_longest() -> None:
@@ -21,6 +29,13 @@ def test_packing_wastes_least_and_uniform_lengths_waste_nothing() -> None:
         assert row["packed"] == 1.0
         assert 1 < float(row["packed, inside attention"]) < float(row["padded"])
         assert float(row["padded, sorted"]) < float(row["padded"])
+
+
+def test_an_engine_pads_most_inside_requests() -> None:
+    uniform, mixed, long = engine_padding_rows(TARGETS["l40s"])
+    assert uniform["merged"] == uniform["alone"] == 1.0
+    for row in (mixed, long):
+        assert 2 < float(row["alone"]) <= float(row["merged"]) < 10
 
 
 def test_short_work_runs_as_often_as_fits_and_long_work_once() -> None:

@@ -16,10 +16,10 @@ from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError
-from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt
+from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt, require_server_tensorrt
 from packrank_build.make_model import make_model
 from packrank_build.tensorrt.log import EngineError
-from packrank_build.tensorrt.parity import Ranker
+from packrank_build.tensorrt.parity import Ranker, engine_questions
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
 from packrank_server.engine_record import EngineRecord, read_engine_record
 from packrank_server.gpu import Gpu
@@ -55,6 +55,7 @@ def build(
     precision: EnginePrecision = "fp16",
     model: str | None = None,
     check: Callable[[Path], None] = lambda graph: None,
+    inspected: str | None = None,
 ) -> EngineRecord:
     directory = repository / "ranker" / "1"
     record = read_build_record(directory)
@@ -72,9 +73,17 @@ def build(
         gpu=L4,
         tensorrt="11.2.3.45",
         build=plan_of,
+        inspect=lambda plan: inspected or information(precision),
         ranker=lambda plan: Altered(cpu, change),
         model=model,
     )
+
+
+def information(precision: str, kernel: str = "xmma_gemm_f16f16_f16f32_f32_tn_n") -> str:
+    """Make the engine inspector's JSON of one layer."""
+    kind = {"Format/Datatype": "FP8" if precision == "fp8" else "Half"}
+    product = {"Name": "q_proj", "LayerType": "gemm", "TacticName": kernel, "Inputs": [kind, kind]}
+    return json.dumps({"Layers": [product, {"Name": "_gemm_mha_v2_myl0_7", "Inputs": [kind, kind, kind]}]})
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -88,7 +97,7 @@ def test_an_engine_that_passes_is_published_with_its_record(fp16_repository: Pat
     assert read_engine_record(plan) == EngineRecord(**json.loads(json.dumps(vars(record))))
     assert record.build_id == read_build_record(fp16_repository / "tokenizer" / "1").build_id
     assert (record.target, record.gpu, record.tensorrt, record.precision) == ("l4", L4.name, "11.2.3.45", "fp16")
-    assert record.profiles["few_pairs"]["max_len"] == (1, 1024, 8192)
+    assert record.profiles["few_pairs"]["max_len"] == (1, 256, 8192)
     assert 0 < record.parity["max_difference"] < 0.1
     assert record.parity["kendall_tau"] > 0.99
     assert record.parity["top_overlap"] == 1
@@ -114,15 +123,31 @@ def test_nothing_is_published_when_the_engine_is_off(
     assert contents(fp16_repository) == before
 
 
+def test_nothing_is_published_when_the_inspector_contradicts_the_precision(fp16_repository: Path) -> None:
+    before = contents(fp16_repository)
+    with pytest.raises(EngineError, match="1 products add in fp16. Nothing was published"):
+        build(fp16_repository, inspected=information("fp16", "xmma_gemm_f16f16_f16f16_f16_tn_n"))
+    with pytest.raises(EngineError, match="only 0 of 1 products have FP8 operands. Nothing was published"):
+        build(fp16_repository, precision="fp8", inspected=information("fp16"))
+    assert contents(fp16_repository) == before
+
+
 def test_an_engine_that_scores_differently_when_merged_is_refused(fp16_repository: Path) -> None:
     calls = []
 
     def drifts(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         calls.append(1)
-        return logits + np.float32(0.5 if len(calls) > 31 else 0)
+        return logits + np.float32(0.5 if len(calls) > len(engine_questions()) else 0)
 
     with pytest.raises(ParityError, match="merged and alone differ by 5.00e-01"):
         build(fp16_repository, drifts)
+
+
+def test_the_gate_asks_about_long_pairs_and_outliers_too() -> None:
+    added = {named.name: named.question for named in engine_questions()[-2:]}
+    assert sorted(added) == ["long pairs", "outliers"]
+    assert max(len(passage.split()) for passage in added["long pairs"].passages) > 500
+    assert any(len(set(passage)) == 1 for passage in added["outliers"].passages)
 
 
 def test_a_checkpoint_that_changed_since_is_stale(fp16_repository: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -159,7 +184,7 @@ def has_fp8_weights(graph: Path) -> None:
     [
         ("l4", [], "no GPU here.*--gpus all.*make check-engine"),
         ("h100", [L4], r"needs compute capability 9.0, but here is NVIDIA L4 \(8.9\). Use TARGET=l4 or TARGET=l40s"),
-        ("l4", [Gpu("Tesla T4", "7.5", 1)], r"Tesla T4 \(7.5\). Supported are h100, a100, l40s, l4, a10g"),
+        ("l4", [Gpu("Tesla T4", "7.5", 1)], r"Tesla T4 \(7.5\). Supported are b200, h200, h100, a100, l40s, l4, a10g"),
     ],
 )
 def test_the_wrong_gpu_is_refused_with_the_remedy(target: str, gpus: list[Gpu], text: str) -> None:
@@ -171,18 +196,23 @@ def test_the_gpu_of_the_target_is_found_among_others() -> None:
     assert require_gpu(TARGETS["l4"], [Gpu("NVIDIA A10G", "8.6", 1), L4]) == L4
 
 
+def test_a_server_without_tensorrt_is_refused() -> None:
+    with pytest.raises(EngineError, match="has no TensorRT backend.*tritonserver image"):
+        require_server_tensorrt(None)
+    assert require_server_tensorrt("11.2.1.2") == "11.2.1.2"
+
+
 @pytest.mark.parametrize(
     ("builder", "server", "text"),
     [
-        ("11.2.3.45", None, "has no TensorRT backend.*tritonserver image"),
-        (None, "11.2.3.45", "is not installed. Run `.venv/bin/pip install tensorrt-cu13==11.2.3.45"),
-        ("11.4.0.1", "10.11.0.33", "11.4.0.1, the server's 10.11.0.33: .* tensorrt-cu12==10.11.0.33"),
+        (None, "11.2.3.45", "TensorRT of an unknown version, the server has 11.2.3.45: .* tensorrt-cu13-bindings=="),
+        ("11.4.0.1", "10.11.0.33", "11.4.0.1, the server has 10.11.0.33: .* tensorrt-cu12-bindings==10.11.0.33"),
     ],
 )
-def test_another_tensorrt_than_the_servers_is_refused(builder: str | None, server: str | None, text: str) -> None:
+def test_another_tensorrt_than_the_servers_is_refused(builder: str | None, server: str, text: str) -> None:
     with pytest.raises(EngineError, match=text):
         require_same_tensorrt(builder, server)
 
 
 def test_the_same_tensorrt_is_accepted() -> None:
-    assert require_same_tensorrt("11.2.3.45", "11.2.3.45") == "11.2.3.45"
+    require_same_tensorrt("11.2.3.45", "11.2.3.45")

@@ -22,18 +22,18 @@ from typing import Any
 import onnx_ir as ir
 
 from packrank_build.checkpoint.architecture import Architecture
-from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.peak_memory import peak_memory_gb
 from packrank_build.progress import Progress
-from packrank_build.quantize.fp8 import fp8_graph
 from packrank_build.tensorrt.build import engine_from_onnx
+from packrank_build.tensorrt.graph import tensorrt_graph
 from packrank_build.tensorrt.log import BuildMessages, EngineError
 from packrank_build.tensorrt.memory import RESERVED_BYTES, engine_bytes, fits, scratch_bytes, weight_bytes
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Profile, Target
 from tests.support.random_checkpoint import random_architecture, random_weight
 
-# TensorRT-RTX 1.7 cannot build for SM90. L40S's SM89 is the nearest; scratch memory is equal on SM80, SM86 and SM89.
-STAND_INS = {"h100": "l40s"}
+# TensorRT-RTX 1.7 cannot build for SM90 or SM100. L40S's SM89 is the nearest; scratch memory is equal on SM80, SM86 and
+# SM89.
+STAND_INS = {"h100": "l40s", "h200": "l40s", "b200": "l40s"}
 # TensorRT's scratch memory may differ from memory.py's prediction by this share.
 SCRATCH_TOLERANCE = 0.05
 
@@ -61,15 +61,13 @@ def tensorrt_rtx() -> Any:
 def write_graph(architecture: Architecture, precision: EnginePrecision, path: Path) -> None:
     """Write TensorRT's form of the graph with random weights."""
     shapes = architecture.weight_shapes()
-    graph = packed_graph(
+    graph = tensorrt_graph(
         architecture,
         lambda name: random_weight(name, shapes[name], 0),
-        "fp16" if precision == "fp8" else precision,
+        precision,
         REQUEST.max_pair_tokens,
-        attention="row_mask",
+        activation_sizes=dict.fromkeys(shapes, 16.0),
     )
-    if precision == "fp8":
-        graph = fp8_graph(graph, dict.fromkeys(shapes, 16.0), ir.DataType.FLOAT16)
     ir.save(graph, path, external_data=f"{path.name}.data", alignment=4096)
 
 

@@ -40,7 +40,7 @@ def test_every_setting_is_described() -> None:
 def test_every_path_answers(gateway: RunningGateway) -> None:
     document = gateway.http.get("/openapi.json").json()["paths"]
     rows = [line for line in PAGE.partition("## Paths")[2].partition("\n## ")[0].splitlines() if line.startswith("|")]
-    paths = set(re.findall(r"(/[\w/{}]+)", " ".join(re.findall(r"`(.*?)`", "\n".join(rows)))))
+    paths = set(re.findall(r"(/[\w/{}.-]+)", " ".join(re.findall(r"`(.*?)`", "\n".join(rows)))))
     assert len(paths) >= 12
     assert paths <= set(document)
 

@@ -1,5 +1,6 @@
 """The tables of docs/gpu.md match the targets."""
 
+from benchmarks.scaling import engine_padding_rows
 from packrank_build.tensorrt.targets import REQUEST, TARGETS
 from tests.checks.engine import memory_table
 from tests.support.random_checkpoint import random_architecture
@@ -17,6 +18,11 @@ def test_every_target_is_listed_with_its_plan_and_budgets() -> None:
         budget = target.batch
         row = f"| `{target.name}` | {target.gpu} | {target.compute_capability} | `{target.plan_file}` "
         assert f"{row}| {budget.tokens:,} | {budget.pairs:,} | {budget.padded_tokens:,} |" in PAGE
+
+
+def test_the_padding_table_matches_the_arithmetic() -> None:
+    for row in engine_padding_rows(TARGETS["l40s"]):
+        assert f"| {row['mix']} | {row['merged']:.2f} | {row['alone']:.2f} |" in PAGE
 
 
 def test_the_profile_table_matches_l4() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -23,19 +23,22 @@ DIALECTS = (Dialect.NIM, Dialect.COHERE, Dialect.VLLM, Dialect.TEI)
 STATUSES = {
     "invalid_batch": (400, 400, 400, 400),
     "invalid_utf8": (400, 400, 400, 400),
-    "empty_query": (422, 400, 400, 422),
+    "empty_query": (422, 400, 400, 400),
     "no_passages": (422, 400, 400, 400),
-    "too_many_passages": (422, 400, 400, 422),
-    "too_many_tokens": (422, 400, 400, 422),
-    "query_too_long": (422, 400, 400, 422),
-    "pair_too_long": (422, 400, 400, 422),
+    "too_many_passages": (422, 400, 400, 413),
+    "too_many_tokens": (422, 400, 400, 413),
+    "query_too_long": (422, 400, 400, 413),
+    "pair_too_long": (422, 400, 400, 413),
     "invalid_truncate": (422, 400, 400, 422),
     "invalid_max_passage_tokens": (422, 400, 400, 422),
+    "invalid_max_tokens": (422, 400, 400, 422),
     "malformed_json": (400, 400, 400, 400),
     "invalid_field": (422, 400, 400, 422),
     "invalid_timeout": (400, 400, 400, 400),
     "invalid_argument": (400, 400, 400, 400),
     "unsupported_media_type": (415, 415, 415, 415),
+    "unsupported_content_encoding": (415, 415, 415, 415),
+    "malformed_encoding": (400, 400, 400, 400),
     "unauthorized": (401, 401, 401, 401),
     "not_found": (404, 404, 404, 404),
     "unknown_model": (404, 404, 404, 404),
@@ -103,6 +106,11 @@ def malformed(gateway: RunningGateway, dialect: Dialect) -> httpx.Response:
     return gateway.http.post(PATHS[dialect], content=b'{"query": ', headers={"content-type": "application/json"})
 
 
+def encoded(encoding: str) -> Callable[[RunningGateway, Dialect], httpx.Response]:
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    return lambda gateway, dialect: gateway.http.post(PATHS[dialect], content=b"{}", headers=headers)
+
+
 def surrogate(gateway: RunningGateway, dialect: Dialect) -> httpx.Response:
     text = '"PLACE"', '"\\ud800"'
     body = httpx.Request("POST", "http://x", json=body_of(dialect, ["PLACE"])).content.decode().replace(*text)
@@ -140,6 +148,8 @@ PROVOKED: dict[str, tuple[Any, str]] = {
         lambda gateway, dialect: gateway.http.post(PATHS[dialect], data={"query": "q"}),
         "content-type: application/json",
     ),
+    "unsupported_content_encoding": (encoded("br"), "send gzip, deflate or none"),
+    "malformed_encoding": (encoded("gzip"), "encode it again"),
     "unauthorized": (
         lambda gateway, dialect: gateway.ask(dialect, headers={"authorization": "Bearer guess"}),
         "Authorization: Bearer",
@@ -154,7 +164,7 @@ NOWHERE = {("unknown_model", Dialect.TEI)}
 # found before the body is read, so /rerank does not know its dialect yet
 WITHOUT_FORM = {
     *("malformed_json", "invalid_timeout", "unsupported_media_type", "unauthorized", "method_not_allowed"),
-    *("body_timeout", "body_too_large"),
+    *("body_timeout", "body_too_large", "unsupported_content_encoding", "malformed_encoding"),
 }
 
 

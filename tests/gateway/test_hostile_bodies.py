@@ -48,7 +48,7 @@ def test_millions_of_values_cost_nothing(gateway: RunningGateway, dialect: Diale
     if dialect is Dialect.NIM:
         content = content.replace(b'"query":"x"', b'"query":{"text":"x"}')
     answer = gateway.http.post(PATHS[dialect], content=content, headers={"content-type": "application/json"})
-    assert answer.status_code in {400, 422}
+    assert answer.status_code in {400, 413, 422}
     assert answer.headers["x-error-kind"] in {"invalid_field", "too_many_passages"}
     assert gateway.http.get("/v1/health/live").status_code == 200
     assert gateway.memory_mib("VmHWM") < 300
@@ -57,7 +57,7 @@ def test_millions_of_values_cost_nothing(gateway: RunningGateway, dialect: Diale
 def test_a_large_valid_body_is_answered(gateway: RunningGateway) -> None:
     texts = [f'{number}, "quoted" \\ and [listed], {{braced}}, ' * 400 for number in range(400)]
     assert len(json.dumps(texts)) > 6_000_000
-    assert gateway.ask(Dialect.TEI, texts, truncate=True).status_code in {200, 422}
+    assert gateway.ask(Dialect.TEI, texts, truncate=True).status_code in {200, 413, 422}
 
 
 def count(text: str) -> None:

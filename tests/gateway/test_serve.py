@@ -142,7 +142,7 @@ def test_sigterm_loses_no_request_under_way(served: Served) -> None:
     children = served.children()
     assert len(children) == 2
     passages, requests = 20, 12
-    content = json.dumps(body_of(Dialect.COHERE, [" word" * 400] * passages)).encode()
+    content = json.dumps(body_of(Dialect.COHERE, [" word" * 400 + f" {place}" for place in range(passages)])).encode()
     head = (
         f"POST {PATHS[Dialect.COHERE]} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
         "x-request-timeout-s: 300\r\n"

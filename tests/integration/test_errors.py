@@ -33,6 +33,12 @@ ROWS: dict[ErrorKind, tuple[str, list[Any], dict[str, Any], str]] = {
         {"max_passage_tokens": 0},
         "max_passage_tokens is 0",
     ),
+    ErrorKind.INVALID_MAX_TOKENS: (
+        "reranker",
+        [[[b"why?"]], [[b"a"]]],
+        {"max_query_tokens": 0},
+        "max_query_tokens is 0",
+    ),
     ErrorKind.INVALID_BATCH: ("tokenizer", [[[b"why?"], [b"how?"]], [[b"a"], [b"b"]]], {}, "has batch dimension 2"),
     ErrorKind.INVALID_PACKING: ("ranker", [[[1, 2, 3]], [[2, 2]], [[0, 0]]], {}, "seq_lens sum to 4"),
     ErrorKind.DEADLINE_EXCEEDED: ("ranker", [[[1, 2, 3, 4]], [[2, 2]], [[1, 1]]], {}, "Request timeout expired"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from preflight import SetupError
-from setup_environment import ENVIRONMENTS, ROOT, STAMP, is_current, is_usable, set_up, write_stamp
+from setup_environment import ENVIRONMENTS, ROOT, STAMP, installations, is_current, is_usable, set_up, write_stamp
 
 
 @pytest.fixture
@@ -37,6 +37,14 @@ def test_the_test_environment_also_serves(project: Path) -> None:
     for name in ("serve", "gateway", "bench", "test"):
         assert is_current(name, project)
     assert not is_current("torch", project)
+
+
+def test_the_environment_of_engines_holds_tensorrts_module(project: Path) -> None:
+    text = "".join(requirements for _, requirements in installations(ENVIRONMENTS["engine"], project))
+    assert "tensorrt-cu13-bindings==" in text
+    assert "cuda-bindings==" in text
+    write_stamp("engine", project)
+    assert is_current("gateway", project)
 
 
 def test_the_serving_environment_does_not_test(project: Path) -> None:

@@ -61,10 +61,15 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
+def config_of_shape(shape: str, **overrides: Any) -> dict[str, Any]:
+    """Content of a random checkpoint's `config.json`."""
+    return _COMMON | SHAPES[shape] | overrides
+
+
 def random_architecture(shape: str, **overrides: Any) -> Architecture:
     """The architecture of a random model without a checkpoint on disk."""
     with tempfile.TemporaryDirectory() as directory:
-        Path(directory, "config.json").write_text(json.dumps(_COMMON | SHAPES[shape] | overrides), encoding="utf-8")
+        Path(directory, "config.json").write_text(json.dumps(config_of_shape(shape, **overrides)), encoding="utf-8")
         return architecture_from_config(Path(directory))
 
 
@@ -77,7 +82,7 @@ def write_random_checkpoint(
     activations near 1 and logits a few units apart. `overrides` replace entries of `config.json`.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    config = _COMMON | SHAPES[shape] | overrides
+    config = config_of_shape(shape, **overrides)
     (directory / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     (directory / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     architecture = architecture_from_config(directory)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes  # noqa: F401 (registers bf16 with numpy, which safetensors asks for by name)
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from packrank_build.checkpoint.architecture import Architecture
 from packrank_build.graph.layouts import Layout
 from packrank_build.graph.ops import Ops
 
-# How attention learns where a pair ends. ONNX Runtime takes the length of each pair (nonpad_kv_seqlen, new in opset 24)
-# and refuses a mask of [pairs, 1, 1, max_len]. TensorRT's parser drops the lengths without an error. It fuses attention
-# with exactly that mask, which opset 23 has already.
-AttentionForm = Literal["lengths", "row_mask"]
-OPSETS: dict[AttentionForm, int] = {"lengths": 24, "row_mask": 23}
+# How attention learns where a pair ends.
+# - lengths: ONNX Runtime takes the length of each pair (nonpad_kv_seqlen, new in opset 24) and refuses a mask of
+#   [pairs, 1, 1, max_len]. TensorRT's parser drops these lengths without an error.
+# - kv_lengths: TensorRT's own operator takes them, which allows a kernel to stop at a pair's end. That of TensorRT-RTX
+#   1.7 for SM89 does not: by the source in its plan, it goes through all keys and compares positions with the length.
+# - row_mask: ONNX's Attention with exactly that mask. TensorRT fuses it too: for a GPU without kernels for kv_lengths.
+AttentionForm = Literal["lengths", "kv_lengths", "row_mask"]
+OPSETS: dict[AttentionForm, int] = {"lengths": 24, "kv_lengths": 23, "row_mask": 23}
+
+# TensorRT's parser finds its operators by name, in any domain. ONNX's own would not pass ONNX's checker.
+TENSORRT_DOMAIN = "tensorrt"
 
 # ONNX's own Attention holds all attention weights of a run in memory: 2.4 GB per layer for 9 heads and 8,192 tokens. It
 # is faster for short pairs. ONNX Runtime's MultiHeadAttention goes through the weights block by block (Dao et al. 2022,
@@ -48,7 +55,9 @@ class Attention:
         )
 
     def _at_once(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
-        """Write ONNX's Attention, which knows grouped heads (Ainslie et al. 2023, arXiv:2305.13245)."""
+        """Write an Attention that knows grouped heads (Ainslie et al. 2023, arXiv:2305.13245)."""
+        if self.form == "kv_lengths":
+            return self._of_tensorrt(query, key, value)
         mixed = self.op.compute.Attention(
             query,
             key,
@@ -59,6 +68,28 @@ class Attention:
             is_causal=int(self.architecture.causal),
         )
         return self._rows(mixed)
+
+    def _of_tensorrt(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
+        """Write TensorRT's IAttention: inputs query, key, value, mask, query lengths, key and value lengths.
+
+        It takes heads as a dimension, [pairs, heads, max_len, head_dim], and does not scale: so the query is scaled.
+        """
+        op, architecture = self.op, self.architecture
+        scale = op.constant("attention_scale", np.array(architecture.head_dim**-0.5, np.float32))
+        mixed = op.compute.TRT_Attention(
+            self._by_head(op.compute.Mul(query, op.to_compute_dtype(scale)), architecture.heads),
+            self._by_head(key, architecture.kv_heads),
+            self._by_head(value, architecture.kv_heads),
+            *self._pair_ends(),
+            domain=TENSORRT_DOMAIN,
+            kv_form="padded_bhnd",
+            causal_kind="upper_left" if architecture.causal else "none",
+        )
+        return self._rows(op.Transpose(mixed, perm=[0, 2, 1, 3]))
+
+    def _by_head(self, padded: ir.Value, heads: int) -> ir.Value:
+        by_head = self.op.Reshape(padded, [0, 0, heads, self.architecture.head_dim])
+        return self.op.Transpose(by_head, perm=[0, 2, 1, 3])
 
     def _blockwise(self, query: ir.Value, key: ir.Value, value: ir.Value) -> ir.Value:
         """Write MultiHeadAttention without a length mask. It has no grouped heads, so K and V are expanded."""
@@ -81,6 +112,8 @@ class Attention:
             return []
         if self.form == "lengths":
             return [None, None, None, self.layout.lengths]
+        if self.form == "kv_lengths":
+            return [None, None, self.op.Cast(self.layout.lengths, to=ir.DataType.INT32)]
         return [self.op.Unsqueeze(self.layout.mask, [1, 2])]
 
     def _is_one_long_pair(self) -> ir.Value:

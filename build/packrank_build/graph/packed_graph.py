@@ -53,7 +53,7 @@ def packed_graph(
     `emulate` computes in fp32 and rounds every result to `precision`, as hardware with fp32 accumulators does. It is
     for runtimes that lack the precision: ONNX Runtime's CPU kernels have no bf16.
 
-    `attention` is the form that the runtime needs. Both forms compute the same.
+    `attention` is the form that the runtime needs. All forms compute the same.
 
     `padded` writes what others export, for comparison. Its inputs are input_ids INT32 [pairs, max_len], padded on the
     right with any token, and seq_lens. The operators are the same, but work on every pad token too.

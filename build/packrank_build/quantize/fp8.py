@@ -1,11 +1,13 @@
 """FP8 (E4M3) projections: a pass over a written graph, and the calibration of its scales.
 
-Every projection of every layer reads activations and weights in 8 bits. Activations have one scale per tensor. Weights
-have one per output: small columns would otherwise be rounded among the subnormals that a large column leaves them.
+Every projection of every layer reads activations and weights in 8 bits, each with one scale per tensor: TensorRT's FP8
+products take no other. A weight's columns are first stretched to the size of its largest one, and the product of each
+column is shrunk again. Small columns would otherwise be rounded among the subnormals that a large column leaves them.
 Score head, norms and attention stay as they are.
 
-The pass writes quantise/dequantise pairs. TensorRT turns them into FP8 matrix products on SM89 and SM90. ONNX Runtime
-computes them as they stand: it rounds to FP8 and multiplies in the graph's precision. E4M3 is that of Micikevicius et
+The pass writes quantise/dequantise pairs. TensorRT turns them into FP8 matrix products on SM89 and SM90, and the
+shrinking into their epilogue. ONNX Runtime computes them as they stand: it rounds to FP8 and multiplies in the graph's
+precision. E4M3 is that of Micikevicius et
 al. 2022 (arXiv:2209.05433), in ONNX FLOAT8E4M3FN: largest value 448, no infinity.
 """
 
@@ -64,27 +66,48 @@ def fp8_graph(model: ir.Model, sizes: Mapping[str, float], compute: ir.DataType)
         if activation not in rounded:
             scale = op.constant(f"{name}.activation_scale", scale_of(sizes[name], compute.numpy()))
             rounded[activation] = op.DequantizeLinear(op.QuantizeLinear(activation, scale, zero), scale)
-        projection.matmul.replace_input_with(0, rounded[activation])
-        projection.matmul.replace_input_with(1, _dequantised_weight(op, projection, compute))
+        matmul, product = projection.matmul, projection.matmul.outputs[0]
+        uses = tuple(product.uses())
+        weight, shrink = _stretched_weight(op, projection, compute)
+        matmul.replace_input_with(0, rounded[activation])
+        matmul.replace_input_with(1, weight)
+        shrunk = op.Mul(product, shrink)
+        for use in uses:
+            use.node.replace_input_with(use.idx, shrunk)
     return finish(model)
 
 
-def _dequantised_weight(op: Ops, projection: Projection, compute: ir.DataType) -> ir.Value:
-    """Store a weight in E4M3 [inputs, outputs] with scales [outputs]; both are computed when it is saved."""
+def _stretched_weight(op: Ops, projection: Projection, compute: ir.DataType) -> tuple[ir.Value, ir.Value]:
+    """Store a weight in E4M3 [inputs, outputs] with one scale, and what its columns were divided by: [outputs].
+
+    All three are computed when the model is saved. Returns the dequantised weight and the divisors, at most 1.
+    """
     stored, name = projection.stored, projection.name
     shape = tuple(stored.shape.numpy())
 
     def values() -> NDArray[np.float32]:
         return stored.numpy().astype(np.float32)
 
-    def scales() -> NDArray[Any]:
-        return scale_of(np.abs(values()).max(axis=0), compute.numpy())
+    def scale() -> NDArray[Any]:
+        return scale_of(np.abs(values()).max(), compute.numpy())
+
+    def divisors() -> NDArray[Any]:
+        return column_divisors(values(), compute.numpy())
 
     def fp8() -> NDArray[Any]:
-        return to_fp8(values(), scales())
+        return to_fp8(np.divide(values(), divisors(), dtype=np.float32), scale())
 
     weight = op.lazy_constant(f"{name}.fp8", ir.DataType.FLOAT8E4M3FN, shape, fp8)
-    return op.DequantizeLinear(weight, op.lazy_constant(f"{name}.weight_scale", compute, shape[1:], scales), axis=1)
+    dequantised = op.DequantizeLinear(weight, op.lazy_constant(f"{name}.weight_scale", compute, (), scale))
+    return dequantised, op.lazy_constant(f"{name}.column_divisors", compute, shape[1:], divisors)
+
+
+def column_divisors(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Divide each column's largest value by the tensor's: what stretches all columns to one size, and never 0."""
+    columns = np.abs(values).max(axis=0)
+    divisors: NDArray[Any] = (columns / max(columns.max(), np.finfo(np.float32).tiny)).astype(dtype)
+    never_zero: NDArray[Any] = np.maximum(divisors, np.finfo(dtype).smallest_subnormal)
+    return never_zero
 
 
 def scale_of(largest: float | NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -95,6 +118,6 @@ def scale_of(largest: float | NDArray[np.float32], dtype: np.dtype[Any]) -> NDAr
 
 
 def to_fp8(values: NDArray[np.float32], scale: NDArray[Any]) -> NDArray[Any]:
-    """Divide by the scale, one for all or one per column, and round to E4M3. Values beyond 448 saturate."""
+    """Divide by the scale and round to E4M3. Values beyond 448 saturate."""
     scaled: NDArray[Any] = np.clip(values / scale.astype(np.float32), -LARGEST, LARGEST)
     return scaled.astype(ml_dtypes.float8_e4m3fn)

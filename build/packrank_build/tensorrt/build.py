@@ -11,6 +11,9 @@ from packrank_build.tensorrt.log import BuildMessages, EngineError, trt_logger
 from packrank_build.tensorrt.network import check_attention, check_tensors, network_from_onnx, ranker_config
 from packrank_build.tensorrt.targets import Profile, Target
 
+# The most thorough of 0 to 5: an engine is built once, and serves for months.
+OPTIMISATION_LEVEL = 5
+
 
 def engine_from_onnx(
     trt: Any,
@@ -63,8 +66,11 @@ def build_with_profiles(
 ) -> Any:
     """Build with the profiles of `options`: for this machine's GPU, or for `sm` with TensorRT-RTX.
 
+    The engine keeps the names of its kernels, which inspector.py reads.
     Raises EngineError, also when TensorRT does not use an input.
     """
+    options.builder_optimization_level = OPTIMISATION_LEVEL
+    options.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if sm is not None:
         options.num_compute_capabilities = 1
         options.set_compute_capability(getattr(trt.ComputeCapability, sm), 0)

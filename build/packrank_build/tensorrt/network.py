@@ -36,7 +36,8 @@ def network_from_onnx(trt: Any, builder: Any, onnx: Path, messages: BuildMessage
 def check_attention(network: Any, architecture: Architecture) -> None:
     """Raise EngineError unless every layer of the model is one attention layer that knows where pairs end.
 
-    The parser silently drops the lengths that ONNX Runtime's form has (seen in TensorRT-RTX 1.7); a mask is kept.
+    The parser silently drops the lengths that ONNX Runtime's form has (seen in TensorRT-RTX 1.7). It keeps TensorRT's
+    own, and a mask.
     """
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     attentions = [layer for layer in layers if layer.type.name == "ATTENTION_INPUT"]
@@ -47,13 +48,19 @@ def check_attention(network: Any, architecture: Architecture) -> None:
         )
     if architecture.causal:
         return
+    ways = ((6, "INT32", (-1,)), (3, "BOOL", (-1, 1, 1, -1)))
     for attention in attentions:
-        mask = attention.get_input(3) if attention.num_inputs > 3 else None
-        if mask is None or mask.dtype.name != "BOOL" or tuple(mask.shape) != (-1, 1, 1, -1):
+        if not any(_knows_pair_ends(attention, *way) for way in ways):
             raise EngineError(
-                f"{attention.name} has no mask of [pairs, 1, 1, max_len]: it would attend beyond the pairs' ends. "
-                "Write the graph with attention='row_mask'."
+                f"{attention.name} has neither the pairs' lengths nor a mask of [pairs, 1, 1, max_len]: it would "
+                "attend beyond the pairs' ends. Write the graph with attention='kv_lengths'."
             )
+
+
+def _knows_pair_ends(attention: Any, place: int, dtype: str, shape: tuple[int, ...]) -> bool:
+    """Whether the layer's input at `place` is there: 6 holds the lengths of keys and values, 3 the mask."""
+    tensor = attention.get_input(place) if attention.num_inputs > place else None
+    return tensor is not None and tensor.dtype.name == dtype and tuple(tensor.shape) == shape
 
 
 def check_tensors(network: Any, config: ModelConfig) -> None:

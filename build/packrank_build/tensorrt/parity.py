@@ -11,14 +11,32 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.packing import PackedPairs
+from packrank_backend.pairs import Question
+from packrank_backend.truncation import Truncate
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError, kendall_tau, pairs_of, parity_requests
-from packrank_build.graph.parity_pairs import parity_questions
+from packrank_build.graph.parity_pairs import NamedQuestion, declaration_articles, parity_questions
 from packrank_build.graph.reference import reference_logits
 from packrank_build.progress import Progress
 
 TOP = 5
 RANKED_PASSAGES = 10  # with fewer passages, the first TOP of a question mean little
+
+
+def engine_questions() -> list[NamedQuestion]:
+    """List the parity questions, and what low precision finds hardest: long sums, and tokens with large activations.
+
+    Llama's activations have outliers of thousands at separators and repeated tokens (Sun et al. 2024,
+    arXiv:2402.17762). fp8 takes its scales from these questions too.
+    """
+    english = declaration_articles()["en"]
+    long = [" ".join([english[number]] * count) for number, count in (("1", 8), ("26", 12), ("3", 60))]
+    outliers = ["\n" * 90, "!?" * 60, "0" * 120, '{"a": [[], {}, ""]}' * 12, "\U0001f600" * 40, ". " * 80]
+    return [
+        *parity_questions(),
+        NamedQuestion("long pairs", Question(english["26"], long, Truncate.END)),
+        NamedQuestion("outliers", Question(english["3"], [*outliers, english["1"]], Truncate.END)),
+    ]
 
 
 class Ranker(Protocol):
@@ -90,7 +108,7 @@ def check_engine_parity(
 
     Raises ParityError when a threshold of `precision` is exceeded.
     """
-    requests = parity_requests(tokenizer, parity_questions(), max_pair_tokens)
+    requests = parity_requests(tokenizer, engine_questions(), max_pair_tokens)
     pairs = [pair for request in requests for pair in pairs_of(request)]
     progress.step("the parity questions through the engine")
     merged = ranker.logits(requests)

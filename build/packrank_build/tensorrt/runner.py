@@ -18,6 +18,15 @@ from packrank_build.tensorrt.profile_choice import first_batch, profile_of_batch
 from packrank_build.tensorrt.targets import MAX_REQUESTS, Target
 
 
+def engine_information(trt: Any, plan: bytes) -> str:
+    """Ask TensorRT's engine inspector for the layers of a plan, as JSON. Raises EngineError if it cannot be loaded."""
+    messages = BuildMessages()
+    engine = trt.Runtime(trt_logger(trt, messages)).deserialize_cuda_engine(plan)
+    if engine is None:
+        raise EngineError(f"TensorRT cannot load the plan that it built: {messages.reason()}")
+    return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
+
+
 class EngineRun:
     """A plan on the GPU: one execution context, one stream, one run at a time.
 

@@ -4,8 +4,9 @@ How the numbers follow from one another:
 
 * A request holds at most REQUEST; the tokenizer refuses more. It is the same for every target, so a request that one
   machine accepts no other refuses. Padded tokens are pairs x longest pair: what attention works on (packed_graph.py).
-* Requests are merged up to `batch`. Its tokens take about a tenth of a second at the card's ceiling. Its padded tokens
-  are four times that, since a batch of uneven lengths computes attention on padding.
+* Requests are merged up to `batch`. Its tokens are where a card's matrix products are expected to saturate: a larger
+  batch would only answer later. No GPU has measured them yet. Its padded tokens are four times that, since a batch of
+  uneven lengths computes attention on padding.
 * Profiles cover a full request and a full batch. Triton picks a profile by the *sums* of the ragged inputs: tokens,
   pairs, and the carrier's elements. It never looks at the longest pair, which is a batch input (tensorrt_backend,
   GetMostOptimizedProfile). So tokens and pairs alone must tell profiles apart. Their ranges of pairs do not overlap,
@@ -87,69 +88,42 @@ class Target:
         return f"{self.name}.{self.sm.lower()}.plan"
 
 
-def _profiles(max_tokens: int, max_pairs: int) -> tuple[Profile, ...]:
+def _profiles(batch: BatchBudget) -> tuple[Profile, ...]:
+    """Cover every request and every batch of that budget. Kernels are tuned for a full batch."""
+    typical, most = batch.tokens, max(batch.tokens, REQUEST.max_request_tokens)
+    most_pairs = max(batch.pairs, REQUEST.max_passages)
     return (
         Profile("one_query", tokens=(1, 512, 1024), pairs=(1, 8, 32), max_len=(1, 128, 1024)),
-        Profile("few_pairs", tokens=(1, 8192, max_tokens), pairs=(1, 16, 32), max_len=(1, 1024, 8192)),
-        Profile("some_pairs", tokens=(33, 8192, max_tokens), pairs=(33, 64, 128), max_len=(1, 256, 4096)),
-        Profile(
-            "many_pairs", tokens=(129, max_tokens, max_tokens), pairs=(129, 256, max_pairs), max_len=(1, 128, 1024)
-        ),
+        Profile("few_pairs", tokens=(1, typical, most), pairs=(1, 16, 32), max_len=(1, typical // 16, 8192)),
+        Profile("some_pairs", tokens=(33, typical, most), pairs=(33, 64, 128), max_len=(1, typical // 64, 4096)),
+        Profile("many_pairs", tokens=(129, typical, most), pairs=(129, 256, most_pairs), max_len=(1, 128, 1024)),
     )
+
+
+def _target(
+    name: str,
+    gpu: str,
+    compute_capability: str,
+    memory_gb: int,
+    peak_fp16_flops: float,
+    batch_tokens: int,
+    precisions: tuple[EnginePrecision, ...] = ("fp16", "bf16", "fp8"),
+) -> Target:
+    """Derive a target's budgets and profiles from the tokens of a batch."""
+    batch = BatchBudget(tokens=batch_tokens, pairs=batch_tokens // 16, padded_tokens=4 * batch_tokens)
+    memory_bytes = memory_gb * 10**9
+    return Target(name, gpu, compute_capability, memory_bytes, peak_fp16_flops, precisions, batch, _profiles(batch))
 
 
 TARGETS = {
     target.name: target
     for target in (
-        Target(
-            name="h100",
-            gpu="H100 SXM",
-            compute_capability="9.0",
-            memory_bytes=80 * 10**9,
-            peak_fp16_flops=989e12,
-            precisions=("fp16", "bf16", "fp8"),
-            batch=BatchBudget(tokens=32768, pairs=1024, padded_tokens=131072),
-            profiles=_profiles(32768, 1024),
-        ),
-        Target(
-            name="a100",
-            gpu="A100",
-            compute_capability="8.0",
-            memory_bytes=40 * 10**9,
-            peak_fp16_flops=312e12,
-            precisions=("fp16", "bf16"),
-            batch=BatchBudget(tokens=16384, pairs=512, padded_tokens=65536),
-            profiles=_profiles(16384, 512),
-        ),
-        Target(
-            name="l40s",
-            gpu="L40S",
-            compute_capability="8.9",
-            memory_bytes=48 * 10**9,
-            peak_fp16_flops=362e12,
-            precisions=("fp16", "bf16", "fp8"),
-            batch=BatchBudget(tokens=16384, pairs=512, padded_tokens=65536),
-            profiles=_profiles(16384, 512),
-        ),
-        Target(
-            name="l4",
-            gpu="L4",
-            compute_capability="8.9",
-            memory_bytes=24 * 10**9,
-            peak_fp16_flops=121e12,
-            precisions=("fp16", "bf16", "fp8"),
-            batch=BatchBudget(tokens=8192, pairs=512, padded_tokens=32768),
-            profiles=_profiles(16384, 512),
-        ),
-        Target(
-            name="a10g",
-            gpu="A10G",
-            compute_capability="8.6",
-            memory_bytes=24 * 10**9,
-            peak_fp16_flops=70e12,
-            precisions=("fp16", "bf16"),
-            batch=BatchBudget(tokens=4096, pairs=256, padded_tokens=16384),
-            profiles=_profiles(16384, 512),
-        ),
+        _target("b200", "B200", "10.0", 180, 2250e12, 32768),
+        _target("h200", "H200", "9.0", 141, 989e12, 16384),
+        _target("h100", "H100 SXM", "9.0", 80, 989e12, 16384),
+        _target("a100", "A100", "8.0", 40, 312e12, 8192, ("fp16", "bf16")),
+        _target("l40s", "L40S", "8.9", 48, 362e12, 8192),
+        _target("l4", "L4", "8.9", 24, 121e12, 4096),
+        _target("a10g", "A10G", "8.6", 24, 70e12, 4096, ("fp16", "bf16")),
     )
 }

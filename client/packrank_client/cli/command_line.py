@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import os
 import shutil
@@ -107,6 +108,7 @@ def _opened(name: str) -> BinaryIO:
 
 def _passages(content: bytes, name: str) -> list[str]:
     """Split the content into passages, one per line; an empty line is an empty passage."""
+    content = content.removeprefix(codecs.BOM_UTF8)  # Windows editors write it
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     try:
         return [line.removesuffix(b"\r").decode("utf-8") for line in lines]
@@ -165,9 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--truncate",
         type=str.upper,
-        choices=("NONE", "END"),
+        choices=("NONE", "END", "LONGEST_FIRST"),
         default="NONE",
-        help="refuse a passage over the model's limit (NONE, default), or cut its tail (END)",
+        help="refuse a pair over the limit (NONE, default), cut the passage (END), or the longer text (LONGEST_FIRST)",
     )
     server = parser.add_argument_group("server")
     server.add_argument(

@@ -14,18 +14,18 @@ class Dialect(Enum):
     TEI = "tei"
 
 
-_COHERE = frozenset({"/v1/rerank", "/v2/rerank"})
-_VLLM = frozenset({"/infinity/rerank"})
-_TEI = frozenset({"/rerank", "/info", "/health", "/metrics"})
+_COHERE = frozenset({"/v1/rerank", "/v2/rerank", "/v1/reranking", "/reranking"})
+_VLLM = frozenset({"/score", "/v1/score", "/infinity/rerank", "/infinity/health", "/infinity/models"})
+_TEI = frozenset({"/", "/rerank", "/predict", "/invocations", "/ping", "/info", "/health", "/metrics"})
 
 
 def dialect_of_path(path: str) -> Dialect:
     """Guess the dialect before the body is read, because errors need one; NIM's is the default.
 
-    /rerank counts as TEI's until its body turns out to be vLLM's (`tei_or_vllm`).
+    /rerank counts as TEI's until its body turns out to be another's (`shared_paths`). Weaviate reads errors like TEI's.
     """
     if path in _COHERE:
         return Dialect.COHERE
     if path in _VLLM:
         return Dialect.VLLM
-    return Dialect.TEI if path in _TEI else Dialect.NIM
+    return Dialect.TEI if path in _TEI or path.startswith("/weaviate/") else Dialect.NIM

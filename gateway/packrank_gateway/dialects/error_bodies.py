@@ -13,6 +13,8 @@ from packrank_gateway.errors import RETRIABLE, RETRY_AFTER_S, GatewayError
 
 _TEI_TYPES = {
     "no_passages": "Empty",
+    "empty_query": "Empty",
+    "invalid_utf8": "Tokenizer",
     "overloaded": "Overloaded",
     "server_fault": "Backend",
     "unavailable": "Unhealthy",
@@ -26,7 +28,7 @@ _WORDS = {
     Dialect.TEI: {"field": "texts", "remedy": "truncate=true"},
 }
 # The rest of the body stays unread, so the connection cannot carry another request.
-UNREAD = frozenset({"body_too_large", "body_timeout"})
+UNREAD = frozenset({"body_too_large", "body_timeout", "malformed_encoding", "unsupported_content_encoding"})
 _TOO_LONG = frozenset({"pair_too_long", "query_too_long"})
 
 
@@ -37,6 +39,8 @@ def error_response(error: GatewayError, dialect: Dialect) -> Response:
         headers["retry-after"] = str(RETRY_AFTER_S)
     if error.kind in UNREAD:
         headers["connection"] = "close"
+    if error.kind == "unsupported_content_encoding":
+        headers["accept-encoding"] = "gzip, deflate"
     if error.kind == "unauthorized":
         headers["www-authenticate"] = "Bearer"
     content = json.dumps(error_body(error, dialect))
@@ -45,7 +49,8 @@ def error_response(error: GatewayError, dialect: Dialect) -> Response:
 
 def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
     """Return the dialect's own fields with `kind` and, where one passage is at fault, `passage_index`."""
-    sentence = render_sentence(error.kind, error.facts, **_WORDS[dialect]) or str(error)
+    words = {**_WORDS[dialect], "field": error.facts.get("field", _WORDS[dialect]["field"])}
+    sentence = render_sentence(error.kind, error.facts, **words) or str(error)
     status = error.http_status(dialect)
     named: dict[str, Any] = {"kind": error.kind}
     if error.passage_index is not None:
@@ -56,7 +61,7 @@ def error_body(error: GatewayError, dialect: Dialect) -> dict[str, Any]:
         kind = "invalid_request_error" if status < 500 else "server_error"
         return {"object": "error", "message": _nim_sentence(error, sentence), "detail": named, "type": kind}
     if dialect is Dialect.TEI:
-        kind = _TEI_TYPES.get(error.kind, "Tokenizer" if error.kind in _TOO_LONG else "Validation")
+        kind = _TEI_TYPES.get(error.kind, "Validation")
         return {"error": sentence, "error_type": kind, **named}
     if dialect is Dialect.VLLM:
         kind = "BadRequestError" if status < 500 else "InternalServerError"

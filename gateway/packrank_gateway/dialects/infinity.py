@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -17,22 +17,24 @@ from pydantic import BaseModel, Field
 
 from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.dialects.fields import RequestModel, Switch, WholeNumber, record_for
 from packrank_gateway.dialects.list_limits import LIST_LIMITS
+from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
-from packrank_gateway.telemetry.request_record import record_of
 
 router = APIRouter(tags=["infinity"])
 
 
-class InfinityRequest(BaseModel):
+class InfinityRequest(RequestModel):
     """One query and its documents."""
 
     model: str | None = None
     query: str
     documents: Annotated[list[str], *LIST_LIMITS]
-    return_documents: Annotated[bool, Field(description="return each document in its result")] = False
-    raw_scores: Annotated[bool, Field(description="return logits instead of their sigmoid")] = False
-    top_n: Annotated[int | None, Field(ge=1, description="how many of the best to return; default: all")] = None
+    return_documents: Annotated[Switch, Field(description="return each document in its result")] = False
+    raw_scores: Annotated[Switch, Field(description="return logits instead of their sigmoid")] = False
+    top_n: Annotated[WholeNumber | None, Field(ge=1, description="how many of the best to return; default: all")] = None
+    top_k: Annotated[WholeNumber | None, Field(ge=1, description="LightRAG's name of top_n")] = None
 
 
 class InfinityResult(BaseModel):
@@ -63,10 +65,10 @@ async def rerank(request: Request, body: InfinityRequest) -> Response:
     ranked = await services.reranker.rerank(
         body.query,
         body.documents,
-        record_of(request),
+        record_for(request, body),
         max_passages=services.settings.max_documents,
-        top_n=body.top_n,
-        truncate="END",
+        top_n=body.top_n or body.top_k,
+        truncate="LONGEST_FIRST",
     )
     results = [
         InfinityResult(
@@ -86,3 +88,19 @@ async def rerank(request: Request, body: InfinityRequest) -> Response:
             results=results,
         )
     )
+
+
+@router.get("/infinity/health")
+async def health(request: Request) -> dict[str, float]:
+    """Tell whether pairs can be scored, with infinity's answer: the time."""
+    if not await services_of(request).readiness.is_ready():
+        raise GatewayError("not_ready", "the ensemble does not answer; try again later.")
+    return {"unix": time.time()}
+
+
+@router.get("/infinity/models")
+async def models(request: Request) -> dict[str, Any]:
+    """List the names that a request may give the model."""
+    names = services_of(request).models.names
+    facts = {"object": "model", "owned_by": "infinity", "backend": "packrank", "capabilities": ["rerank"], "stats": {}}
+    return {"object": "list", "data": [{"id": name, **facts} for name in names]}

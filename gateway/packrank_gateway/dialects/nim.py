@@ -6,6 +6,9 @@ clients send. NIM has no field `top_k`, but litellm sends it for its own `top_n`
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -14,10 +17,10 @@ from pydantic import BaseModel, Field
 
 from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
+from packrank_gateway.dialects.fields import ImageField, RequestModel, Switch, WholeNumber, record_for
 from packrank_gateway.dialects.list_limits import LIST_LIMITS
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
-from packrank_gateway.telemetry.request_record import record_of
 
 router = APIRouter(tags=["NVIDIA NIM"])
 
@@ -26,9 +29,10 @@ class NimText(BaseModel):
     """A text, wrapped in an object."""
 
     text: str
+    image: ImageField = None
 
 
-class NimRequest(BaseModel):
+class NimRequest(RequestModel):
     """One query and its passages."""
 
     model: str | None = None
@@ -38,8 +42,8 @@ class NimRequest(BaseModel):
         Literal["NONE", "END"],
         Field(description="a pair over the model's limit: NONE refuses the request, END cuts the passage's tail"),
     ] = "NONE"
-    top_k: Annotated[int | None, Field(ge=1, description="extension: how many of the best to return")] = None
-    return_token_counts: Annotated[bool, Field(description="extension: return `token_count` in each rank")] = False
+    top_k: Annotated[WholeNumber | None, Field(ge=1, description="extension: how many of the best to return")] = None
+    return_token_counts: Annotated[Switch, Field(description="extension: return `token_count` in each rank")] = False
 
 
 class NimRank(BaseModel):
@@ -83,7 +87,7 @@ async def _rank(request: Request, body: NimRequest, model: str | None) -> Respon
     ranked = await services.reranker.rerank(
         body.query.text,
         [passage.text for passage in body.passages],
-        record_of(request),
+        record_for(request, body),
         max_passages=services.settings.max_passages,
         top_n=body.top_k,
         truncate=body.truncate,
@@ -127,7 +131,49 @@ async def metadata(request: Request) -> dict[str, Any]:
     services = services_of(request)
     facts = services.facts
     model = {"shortName": services.models.names[0], "modelUrl": facts.source or ""}
-    return {"version": services.version, "modelInfo": [model], "assetInfo": [], "notice": facts.notice}
+    return {
+        "version": services.version,
+        "modelInfo": [model],
+        "assetInfo": [],
+        "licenseInfo": license_info(),
+        "repository_override": "",
+        "selectedModelProfileId": facts.precision or "",
+        "notice": facts.notice,
+    }
+
+
+@router.get("/v1/license")
+async def license_text() -> dict[str, Any]:
+    """Return the licence of this server; the model has its own, which its source states."""
+    return license_info()
+
+
+@router.get("/v1/manifest")
+async def manifest() -> dict[str, str]:
+    """Return NIM's list of model profiles: none, because the model repository holds one built model."""
+    return {"manifest_file": "", "repository_override": ""}
+
+
+@router.get("/v1/version")
+async def version(request: Request) -> dict[str, str]:
+    """Return the versions of the server and of its API."""
+    return {"release": services_of(request).version, "api": "1.0.0"}
+
+
+@cache
+def license_info() -> dict[str, Any]:
+    """Describe the licence file of the installed package, as NIM does."""
+    package = importlib.metadata.distribution("packrank")
+    text = package.read_text("licenses/LICENSE") or ""
+    return {
+        "name": package.metadata["License-Expression"],
+        "path": "LICENSE",
+        "sha": hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(),
+        "size": len(text),
+        "url": "https://www.apache.org/licenses/LICENSE-2.0",
+        "type": "file",
+        "content": text,
+    }
 
 
 @router.get("/v1/metrics", response_class=Response)

@@ -8,9 +8,9 @@ from typing import Any
 from packrank_gateway.errors import GatewayError
 
 # The names of a request's list of passages, as pydantic reports the place of an error.
-_PASSAGES = frozenset({"passages", "documents", "texts"})
+_PASSAGES = frozenset({"passages", "documents", "texts", "inputs", "text_2", "items", "data_2"})
 # Parts of a place that name no field: FastAPI's own, and the two forms of /rerank.
-_NO_FIELDS = frozenset({"body", "tei", "vllm", "str", "DocumentObject"})
+_NO_FIELDS = frozenset({"body", "tei", "vllm", "weaviate", "nim", "predict", "score", "string", "object"})
 
 
 def error_from_validation(problems: Sequence[Mapping[str, Any]]) -> GatewayError:

@@ -15,6 +15,8 @@ from packrank_gateway.telemetry.request_record import record_of
 # Paths for probes, scrapers and the page. None of them shows a text or a score.
 OPEN_PATHS = frozenset(
     {"/", "/health", "/v1/health/live", "/v1/health/ready", "/metrics", "/v1/metrics", "/info", "/openapi.json"}
+    | {"/ping", "/infinity/health", "/meta", "/.well-known/live", "/.well-known/ready"}
+    | {"/weaviate/meta", "/weaviate/.well-known/live", "/weaviate/.well-known/ready"}
 )
 
 
@@ -55,7 +57,7 @@ class ApiKeys:
 
     @staticmethod
     def _is_open(method: str, path: str) -> bool:
-        """Tell whether no key is needed. A POST always needs one: its body would be held in memory."""
+        """Tell whether no key is needed. A POST always needs one: its body is held in memory."""
         return method in {"GET", "HEAD"} and (path in OPEN_PATHS or path == "/docs" or path.startswith("/docs/"))
 
     def _key_index(self, scope: Scope) -> int | None:

@@ -93,6 +93,8 @@ def _fact_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
             headers["x-tokenization-time"] = _milliseconds(timings["tokenise"])
     if record.truncated:
         headers["x-truncated-passages"] = str(record.truncated)
+    if record.ignored_fields:
+        headers["x-ignored-fields"] = ", ".join(record.ignored_fields)
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import swagger_ui_bundle
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from packrank_gateway.errors import GatewayError
 
@@ -16,12 +16,12 @@ router = APIRouter(include_in_schema=False)
 
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
 _STATUSES = {
-    400: "the body is not JSON or not UTF-8; Cohere and vLLM: any invalid value",
+    400: "the body is not JSON or not UTF-8; Cohere and vLLM: any invalid value; TEI: an empty query or list",
     401: "no accepted key",
     404: "unknown model",
     408: "the body did not arrive in time",
-    413: "the body is too large",
-    415: "not application/json",
+    413: "the body is too large; TEI: a text or a list is over a limit",
+    415: "not application/json, or an encoding other than gzip and deflate",
     422: "a field is invalid, or a text is over a limit",
     424: "TEI: the model server failed",
     429: "the gateway is overloaded; see Retry-After",
@@ -41,6 +41,12 @@ async def docs() -> HTMLResponse:
         swagger_css_url="docs/swagger-ui.css",
         swagger_favicon_url="docs/favicon-32x32.png",
     )
+
+
+@router.get("/docs/")
+async def docs_with_slash() -> RedirectResponse:
+    """Lead to /docs, whose links are relative to it. The address is relative too: a proxy may speak TLS."""
+    return RedirectResponse("../docs")
 
 
 @router.get("/docs/{name}")

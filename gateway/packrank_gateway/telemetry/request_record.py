@@ -34,6 +34,7 @@ class RequestRecord:
     tokens: int = 0
     truncated: int = 0
     error_kind: str | None = None
+    ignored_fields: tuple[str, ...] = ()
     status: int | None = None
     started_s: float = field(default_factory=time.perf_counter)
     stages_s: dict[str, float] = field(default_factory=dict)

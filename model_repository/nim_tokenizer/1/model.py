@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
-from tokenizers import Tokenizer
 
 from packrank_backend.build_record import read_build_record, require_same_build
 from packrank_backend.deadlines import deadline_after
 from packrank_backend.errors import InvalidRequest
+from packrank_backend.load_tokenizer import load_tokenizer
 from packrank_backend.nim_tensors import question_from_nim_tensors
 from packrank_backend.packing import pack
 from packrank_backend.pairs import encode_questions, limits_from_config
@@ -26,7 +26,7 @@ class TritonPythonModel:
         record = read_build_record(directory)
         require_same_build(record, repository / "ranker" / version)
         self.limits = limits_from_config(args["model_config"], record.max_pair_tokens)
-        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self.tokenizer = load_tokenizer(directory / "tokenizer.json", args["model_config"])
 
     def execute(self, requests):
         """Tokenise one request at a time: NIM's tensors have no batch dimension along which Triton could merge."""

@@ -10,7 +10,10 @@ from packrank_backend.triton.tensors import array_from_tensor, tensor_from_array
 
 
 class TritonPythonModel:
-    """logits FP32 [1, K], tokenised_ns INT64 [1, 2] -> scores FP32 [1, K], stage_times_us INT32 [1, 2]."""
+    """ranker_logits FP32, seq_lens and untruncated_seq_lens INT32 [1, K], tokenised_ns INT64 [1, 2] ->
+
+    scores and logits FP32, token_counts and untruncated_token_counts INT32 [1, K], stage_times_us INT32 [1, 2].
+    """
 
     def execute(self, requests):
         """Turn each request's logits into scores."""
@@ -19,8 +22,12 @@ class TritonPythonModel:
 
     @staticmethod
     def _response(request, ranked_ns):
-        scores = sigmoid(array_from_tensor(request, "logits"))
-        times = stage_times_us(array_from_tensor(request, "tokenised_ns"), ranked_ns)
-        return pb_utils.InferenceResponse(
-            [tensor_from_array("scores", scores), tensor_from_array("stage_times_us", times)]
-        )
+        logits = array_from_tensor(request, "ranker_logits")
+        tensors = {
+            "scores": sigmoid(logits),
+            "logits": logits,
+            "token_counts": array_from_tensor(request, "seq_lens"),
+            "untruncated_token_counts": array_from_tensor(request, "untruncated_seq_lens"),
+            "stage_times_us": stage_times_us(array_from_tensor(request, "tokenised_ns"), ranked_ns),
+        }
+        return pb_utils.InferenceResponse([tensor_from_array(name, array) for name, array in tensors.items()])

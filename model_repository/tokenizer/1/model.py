@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from tokenizers import Tokenizer
 
 from packrank_backend.build_record import read_build_record, require_same_build
 from packrank_backend.deadlines import deadline_after
 from packrank_backend.errors import InvalidRequest
+from packrank_backend.load_tokenizer import load_tokenizer
 from packrank_backend.packing import pack
 from packrank_backend.pairs import encode_questions, limits_from_config
 from packrank_backend.request_texts import question_from_tensors
@@ -30,7 +30,7 @@ class TritonPythonModel:
         record = read_build_record(directory)
         require_same_build(record, directory.parents[1] / "ranker" / args["model_version"])
         self.limits = limits_from_config(args["model_config"], record.max_pair_tokens)
-        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self.tokenizer = load_tokenizer(directory / "tokenizer.json", args["model_config"])
 
     def execute(self, requests):
         """Tokenise all merged requests together; a refused request leaves the others alone."""

@@ -34,8 +34,8 @@ def texts_from_tensor(request: Any, name: str) -> NDArray[np.object_]:
 
 
 def tensor_from_array(name: str, array: NDArray[Any]) -> Any:
-    """Make an output tensor that shares the array's memory."""
-    capsule = np.ascontiguousarray(array).__dlpack__()
+    """Make an output tensor that shares the array's memory, or a copy's if the array is an input and so read-only."""
+    capsule = np.require(array, requirements=("C", "W")).__dlpack__()
     tensor = pb_utils.Tensor.from_dlpack(name, capsule)
     # A consumer must rename the capsule to this (https://dmlc.github.io/dlpack/latest/python_spec.html). Triton renames
     # it to "used_dlpack", and numpy then prints a ValueError about the unknown name for every tensor.

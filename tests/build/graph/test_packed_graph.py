@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.graph.attention import BLOCKWISE_FROM_TOKENS
+from packrank_build.graph.attention import BLOCKWISE_FROM_TOKENS, AttentionForm
 from packrank_build.graph.export import export_graph, save_graph
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.reference import reference_logits
@@ -22,6 +22,7 @@ from packrank_build.quantize.hadamard import RotatedWeights
 from packrank_build.quantize.int8 import int8_graph, int8_weights
 from tests.support.checkpoints import CHECKPOINTS
 from tests.support.random_checkpoint import write_random_checkpoint
+from tests.support.trt_attention import TRT_Attention
 
 LIMIT = 96
 
@@ -85,34 +86,38 @@ def test_a_long_pair_scores_alone_as_among_others(name: str, tmp_path: Path, lla
         np.testing.assert_allclose(alone, reference_logits(checkpoint, pairs[:1]), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("form", ["kv_lengths", "row_mask"])
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_both_attention_forms_compute_the_same(name: str, tmp_path: Path, llama3_tokenizer: Path) -> None:
-    """ONNX Runtime refuses the row mask that TensorRT needs, so ONNX's own reference evaluator runs that form."""
+def test_tensorrts_attention_forms_compute_the_same(
+    name: str, form: AttentionForm, tmp_path: Path, llama3_tokenizer: Path
+) -> None:
+    """ONNX Runtime refuses what TensorRT needs, so ONNX's own reference evaluator runs these forms."""
     write_random_checkpoint(tmp_path, llama3_tokenizer, "tiny", **CHECKPOINTS[name])
     checkpoint = Checkpoint(tmp_path)
-    lengths = session(checkpoint, tmp_path, "fp32")
-    path = tmp_path / "row_mask.onnx"
-    export_graph(checkpoint, "fp32", LIMIT, path, Progress(), attention="row_mask")
+    path = tmp_path / f"{form}.onnx"
+    export_graph(checkpoint, "fp32", LIMIT, path, Progress(), attention=form)
     onnx.checker.check_model(path, full_check=True)
-    row_mask = ReferenceEvaluator(str(path))
+    evaluator = ReferenceEvaluator(str(path), new_ops=[TRT_Attention])
     random = np.random.default_rng(3)
     for pair_lengths in ([1], [1, 1, 1], [96, 1, 40], [17, 5, 5, 60, 2]):
         pairs = [random.integers(0, 128256, length).tolist() for length in pair_lengths]
-        scored = run(row_mask, pack(pairs), max_len=max(pair_lengths) + 3)
-        np.testing.assert_allclose(scored, run(lengths, pack(pairs)), rtol=0, atol=1e-4)
+        scored = run(evaluator, pack(pairs), max_len=max(pair_lengths) + 3)
+        np.testing.assert_allclose(scored, reference_logits(checkpoint, pairs), rtol=0, atol=1e-4)
 
 
-def test_a_row_mask_is_what_keeps_pairs_apart(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """If attention beyond a pair's end changed nothing, the comparison above would miss a missing mask."""
+@pytest.mark.parametrize("form", ["kv_lengths", "row_mask"])
+def test_lengths_or_mask_are_what_keeps_pairs_apart(form: AttentionForm, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """If attention beyond a pair's end changed nothing, the comparison above would miss what is missing."""
     checkpoint = Checkpoint(tiny_checkpoint)
-    export_graph(checkpoint, "fp32", LIMIT, tmp_path / "masked.onnx", Progress(), attention="row_mask")
-    model = onnx.load(tmp_path / "masked.onnx")
+    export_graph(checkpoint, "fp32", LIMIT, tmp_path / "bounded.onnx", Progress(), attention=form)
+    model = onnx.load(tmp_path / "bounded.onnx")
     for node in model.graph.node:
-        if node.op_type == "Attention":
-            node.input.pop()
+        if node.op_type in ("Attention", "TRT_Attention"):
+            del node.input[3:]
     pairs = [[128000, 5, 6, 7], [128000, 9]]
-    masked, unmasked = ReferenceEvaluator(str(tmp_path / "masked.onnx")), ReferenceEvaluator(model)
-    assert np.abs(run(masked, pack(pairs)) - run(unmasked, pack(pairs))).max() > 0.01
+    bounded = ReferenceEvaluator(str(tmp_path / "bounded.onnx"), new_ops=[TRT_Attention])
+    unbounded = ReferenceEvaluator(model, new_ops=[TRT_Attention])
+    assert np.abs(run(bounded, pack(pairs)) - run(unbounded, pack(pairs))).max() > 0.01
 
 
 def test_a_max_len_beyond_the_pairs_changes_nothing(built: Any) -> None:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_build.graph.packed_graph import packed_graph
-from packrank_build.quantize.fp8 import activation_sizes, fp8_graph, scale_of, to_fp8, with_activation_sizes
+from packrank_build.quantize.fp8 import (
+    activation_sizes,
+    column_divisors,
+    fp8_graph,
+    scale_of,
+    to_fp8,
+    with_activation_sizes,
+)
 from tests.support.random_checkpoint import random_architecture, random_weight
 
 TINY = random_architecture("tiny", vocab_size=256)
@@ -58,13 +65,20 @@ def test_rounding_is_e4m3s_and_saturates() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_each_column_has_its_own_scale_also_a_tiny_and_an_empty_one(dtype: type[np.floating]) -> None:
+def test_every_column_keeps_its_bits_also_a_tiny_and_an_empty_one(dtype: type[np.floating]) -> None:
     values = np.array([[1.0, 2e-3, 0.0], [0.5, -1e-3, 0.0]], np.float32)
-    scales = scale_of(np.abs(values).max(axis=0), np.dtype(dtype))
-    assert scales.dtype == dtype
-    restored = to_fp8(values, scales).astype(np.float32) * scales.astype(np.float32)
-    # half a step of E4M3's 3 bits, also where fp16's own scale is subnormal
+    divisors = column_divisors(values, np.dtype(dtype))
+    assert divisors.dtype == dtype
+    assert 0 < divisors.min() <= divisors.max() == 1
+    scale = scale_of(np.abs(values).max(), np.dtype(dtype))
+    stretched = to_fp8(np.divide(values, divisors, dtype=np.float32), scale).astype(np.float32)
+    restored = stretched * scale.astype(np.float32) * divisors.astype(np.float32)
+    # half a step of E4M3's 3 bits; without stretching, the second column would keep less than one
     np.testing.assert_allclose(restored, values, rtol=2**-4)
+
+
+def test_a_weight_of_zeros_stays_zero() -> None:
+    assert (column_divisors(np.zeros((2, 2), np.float32), np.dtype(np.float16)) > 0).all()
 
 
 @pytest.mark.parametrize("emulate", [False, True])
@@ -84,6 +98,7 @@ def test_scores_stay_near_and_only_projections_are_rounded(
     assert not {name for name in SHAPES if name.endswith("_proj.weight")} & weights, "the weight itself is gone"
     assert "score.weight" in weights
     first = "model.layers.0.mlp.down_proj.weight"
-    (scale,) = [tensor for tensor in model.graph.initializer if tensor.name == f"{first}.weight_scale"]
-    assert list(scale.dims) == [SHAPES[first][0]], "one for each output"
+    dims = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    assert dims[f"{first}.weight_scale"] == dims[f"{first}.activation_scale"] == [], "one for each tensor"
+    assert dims[f"{first}.column_divisors"] == [SHAPES[first][0]], "one for each output"
     assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) == 4 * TINY.layers

@@ -91,19 +91,24 @@ def test_a_causal_model_needs_no_mask(tmp_path: Path) -> None:
 
 def test_attention_that_does_not_fuse_fails_the_build(tmp_path: Path) -> None:
     """fp32 has no fused kernel, so this shows that unfused attention fails the build."""
-    small = small_graph(tmp_path / "fp32.onnx", "fp32", "row_mask")
+    small = small_graph(tmp_path / "fp32.onnx", "fp32", "kv_lengths")
     with pytest.raises(EngineError, match="not supported by a dedicated kernel"):
         build(tmp_path / "fp32.onnx", TARGETS["l4"], small)
 
 
+def test_the_row_mask_builds_where_lengths_have_no_kernel(tmp_path: Path) -> None:
+    small = small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
+    assert build(tmp_path / "model.onnx", TARGETS["l4"], small) > 0
+
+
 def test_the_form_whose_lengths_tensorrt_drops_is_refused(tmp_path: Path) -> None:
     small = small_graph(tmp_path / "lengths.onnx", "fp16", "lengths")
-    with pytest.raises(EngineError, match=r"has no mask .*attend beyond the pairs' ends.*row_mask"):
+    with pytest.raises(EngineError, match=r"has neither .*attend beyond the pairs' ends.*kv_lengths"):
         build(tmp_path / "lengths.onnx", TARGETS["l4"], small)
 
 
 def test_a_longest_length_computed_from_values_is_refused(tmp_path: Path) -> None:
-    small = small_graph(tmp_path / "values.onnx", "fp16", "row_mask")
+    small = small_graph(tmp_path / "values.onnx", "fp16", "kv_lengths")
     model = onnx.load(tmp_path / "values.onnx")
     nodes = model.graph.node
     (place,) = (i for i, node in enumerate(nodes) if node.op_type == "Shape" and node.input[0] == "max_len")
@@ -126,7 +131,7 @@ def test_a_longest_length_computed_from_values_is_refused(tmp_path: Path) -> Non
     ],
 )
 def test_a_config_that_names_other_tensors_is_refused(change: Any, text: str, tmp_path: Path) -> None:
-    small = small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
+    small = small_graph(tmp_path / "model.onnx", "fp16", "kv_lengths")
     config = text_format.Parse((REPOSITORY / "ranker" / "configs" / "l4.pbtxt").read_text(), ModelConfig())
     change(config)
     edited = tmp_path / "ranker" / "configs" / "l4.pbtxt"
@@ -137,14 +142,14 @@ def test_a_config_that_names_other_tensors_is_refused(change: Any, text: str, tm
 
 
 def test_an_impossible_profile_is_refused(tmp_path: Path) -> None:
-    small = small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
+    small = small_graph(tmp_path / "model.onnx", "fp16", "kv_lengths")
     upside_down = Profile("upside_down", tokens=(9, 5, 2), pairs=(1, 1, 1), max_len=(1, 1, 1))
     with pytest.raises(EngineError, match="refuses the profile upside_down"):
         build(tmp_path / "model.onnx", dataclasses.replace(TARGETS["l4"], profiles=(upside_down,)), small)
 
 
 def test_a_graph_that_the_parser_does_not_know_is_refused_with_its_words(tmp_path: Path) -> None:
-    small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
+    small_graph(tmp_path / "model.onnx", "fp16", "kv_lengths")
     model = onnx.load(tmp_path / "model.onnx")
     model.graph.node[0].op_type = "NoSuchOperator"
     onnx.save(model, tmp_path / "model.onnx")
@@ -161,7 +166,7 @@ def test_nothing_that_looks_like_a_plan_is_left_behind(fp16_graph: Path) -> None
 
 @pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops in TensorRT-RTX:DeprecationWarning")
 def test_progress_is_shown_and_a_timing_cache_is_written(tmp_path: Path) -> None:
-    small = small_graph(tmp_path / "model.onnx", "fp16", "row_mask")
+    small = small_graph(tmp_path / "model.onnx", "fp16", "kv_lengths")
     cache, steps = tmp_path / "cache" / "SM89.cache", list[str]()
     for _ in range(2):
         engine_from_onnx(

@@ -53,7 +53,7 @@ def test_tensorrt_builds_it_with_fused_attention(tmp_path: Path) -> None:
         lambda name: random_weight(name, shapes[name], 0),
         "fp16",
         LONGEST[-1],
-        attention="row_mask",
+        attention="kv_lengths",
         padded=True,
     )
     ir.save(graph, tmp_path / "padded.onnx", external_data="padded.onnx.data")

@@ -112,10 +112,22 @@ def test_bounds_are_in_order_and_kernels_are_chosen_for_possible_shapes(target: 
 
 
 @EACH_TARGET
-def test_budgets_take_about_a_tenth_of_a_second_at_the_ceiling(target: Target) -> None:
+def test_a_batch_takes_a_tenth_of_a_second_at_most_at_the_ceiling(target: Target) -> None:
     ceiling = target.peak_fp16_flops / (2 * 0.973e9)  # tokens per second, without attention
-    assert 0.05 <= target.batch.tokens / ceiling <= 0.15
+    assert 0.02 <= target.batch.tokens / ceiling <= 0.12
     assert target.batch.padded_tokens == 4 * target.batch.tokens
+
+
+def test_budgets_start_where_matrix_products_saturate() -> None:
+    assert {name: target.batch.tokens for name, target in TARGETS.items()} == {
+        "b200": 32768,
+        "h200": 16384,
+        "h100": 16384,
+        "a100": 8192,
+        "l40s": 8192,
+        "l4": 4096,
+        "a10g": 4096,
+    }
 
 
 @EACH_TARGET
@@ -167,7 +179,7 @@ def test_the_committed_config_is_the_generated_one(target: Target) -> None:
 
 def test_there_is_a_config_for_every_target_and_no_other() -> None:
     names = {path.stem for path in (RANKER / "configs").glob("*.pbtxt")}
-    assert names == {*TARGETS, "cpu", "onnx"}
+    assert names == {*TARGETS, "cpu", "onnx", "torch"}
 
 
 def test_without_a_config_name_the_ranker_is_the_one_that_runs_everywhere() -> None:
@@ -178,4 +190,4 @@ def test_the_tokenizer_refuses_what_no_profile_holds() -> None:
     tokenizer = text_format.Parse((ROOT / "model_repository/tokenizer/config.pbtxt").read_text(), ModelConfig())
     limits = vars(REQUEST) | {}
     del limits["max_pair_tokens"]  # comes from the build
-    assert parameters(tokenizer) == {name: str(limit) for name, limit in limits.items()}
+    assert parameters(tokenizer).items() >= {name: str(limit) for name, limit in limits.items()}.items()

@@ -10,7 +10,6 @@ No GPU has run this yet. With CONFIG=cpu everything but the engines runs on any 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -33,19 +32,21 @@ from packrank_backend.packing import PackedPairs, pack
 from packrank_backend.pairs import Question
 from packrank_backend.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from packrank_build.graph.ops import Precision
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import pairs_of
-from packrank_build.make_engine import published_checkpoint, tensorrt_module
+from packrank_build.make_engine import published_checkpoint
 from packrank_build.progress import Progress
+from packrank_build.tensorrt.graph import tensorrt_graph
+from packrank_build.tensorrt.installation import tensorrt_module
 from packrank_build.tensorrt.log import BuildMessages
 from packrank_build.tensorrt.padded_engine import PaddedRanker, padded_engine, padded_inputs
 from packrank_build.tensorrt.runner import EngineRanker
-from packrank_build.tensorrt.targets import TARGETS, Target
+from packrank_build.tensorrt.targets import TARGETS, EnginePrecision, Target
 from packrank_server.engine_record import configured_plan, read_engine_record
 from packrank_server.gpu import installed_gpus
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer
+from tests.checks.gpu.engine import build_engine
 from tests.checks.gpu.padding import TORCH_PYTHON, Pairs, Peers, compare
 
 COLUMNS = ("concurrency", "pairs/s", "tokens/s", "of ceiling %", "p50 ms", "p95 ms", "p99 ms", "ranker requests/run")
@@ -114,11 +115,9 @@ def gpu_peers(target: Target, checkpoint: Checkpoint, repository: Path, record: 
     """
     trt = tensorrt_module()
     plan = repository / "ranker" / "1" / target.plan_file
-    precision: Precision = "bf16" if read_engine_record(plan).precision == "bf16" else "fp16"
+    precision: EnginePrecision = "bf16" if read_engine_record(plan).precision == "bf16" else "fp16"
     limit = record.max_pair_tokens
-    graph = packed_graph(
-        checkpoint.architecture, checkpoint.weight, precision, limit, attention="row_mask", padded=True
-    )
+    graph = tensorrt_graph(checkpoint.architecture, checkpoint.weight, precision, limit, padded=True)
     ir.save(graph, work / "padded.onnx", external_data="padded.onnx.data")
     padded_tokens = max(target.batch.tokens, limit)
     progress = Progress()
@@ -200,6 +199,7 @@ def main() -> int:
     parser.add_argument("perf_analyzer", type=Path, help="the binary")
     parser.add_argument("--config", required=True, help="target of an engine, or cpu or onnx")
     parser.add_argument("--repository", type=Path, default=REPOSITORY)
+    parser.add_argument("--precision", choices=("fp16", "bf16", "fp8"), help="of the engine; default: the published")
     parser.add_argument("--no-build", action="store_true", help="measure the engine that is already published")
     parser.add_argument("--requests", type=int, default=256, help="requests of each workload at each concurrency")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 4, 16, 64, 256])
@@ -209,15 +209,12 @@ def main() -> int:
     options = parser.parse_args()
     if not options.no_huggingface and not TORCH_PYTHON.is_file():
         parser.error(f"{TORCH_PYTHON} is missing: run `make check-gpu`, which installs it, or pass --no-huggingface.")
-    if options.config in TARGETS and not options.no_build:
-        command = [sys.executable, "-m", "packrank_build.make_engine", f"--target={options.config}"]
-        if subprocess.run([*command, f"--repository={options.repository}"], check=False).returncode:
-            return 1
     return exit_code("make check-gpu", lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Serve, measure, compare and write the report."""
+    """Build, serve, measure, compare and write the report."""
+    build_engine(options.config, options.repository, options.precision, no_build=options.no_build)
     progress = Progress()
     record = read_build_record(options.repository / "ranker" / "1")
     tokenizer = published_tokenizer(options.repository)

@@ -37,6 +37,8 @@ def test_the_ceilings_are_those_of_the_design() -> None:
     assert elements == pytest.approx(0.973e9, rel=1e-3)
     ceilings = {name: ceiling_tokens_per_s(target.peak_fp16_flops, elements) for name, target in TARGETS.items()}
     assert {name: round(ceiling / 1000) for name, ceiling in ceilings.items()} == {
+        "b200": 1156,
+        "h200": 508,
         "h100": 508,
         "a100": 160,
         "l40s": 186,

@@ -238,6 +238,20 @@ def test_passages_that_are_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "not UTF-8" in capsys.readouterr().err
 
 
+def test_a_byte_order_mark_is_no_text(
+    server: ScriptedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
+    plain.write_text("apples\npears\n", encoding="utf-8")
+    marked.write_text("apples\npears\n", encoding="utf-8-sig")
+    answers = []
+    for path in (plain, marked):
+        assert main(["q", str(path), "--json", "--url", server.address]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+    assert "\ufeff" not in answers[1]
+
+
 @pytest.mark.parametrize(
     "arguments", [["q", "--top-n", "0"], ["q", "--truncate", "START"], ["q", "--header", "secret"]]
 )

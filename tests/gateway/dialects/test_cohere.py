@@ -90,7 +90,7 @@ def test_another_vendors_model_brings_a_warning(gateway: RunningGateway) -> None
         ({"max_tokens_per_doc": 0}, "max_tokens_per_doc: "),
         ({"max_tokens_per_doc": 10**30}, "max_tokens_per_doc: "),
         ({"documents": []}, "documents is empty"),
-        ({"documents": "a"}, "documents: "),
+        ({"documents": 1}, "documents: "),
         ({"documents": [1]}, "documents[0]: "),
         ({"query": " "}, "query is empty"),
         ({"query": None}, "query: "),
@@ -101,3 +101,74 @@ def test_invalid_values_are_bad_requests(gateway: RunningGateway, fields: dict[s
     assert answer.status_code == 400
     assert answer.json()["message"].startswith(says)
     assert answer.json()["detail"] == answer.json()["message"]
+
+
+def test_a_long_query_is_cut_as_at_cohere(gateway: RunningGateway) -> None:
+    for query in (" why" * 2107, " why" * 500):
+        answer = gateway.ask(Dialect.COHERE, ["a", " word" * 3000], query)
+        assert answer.status_code == 200
+        assert {r["index"] for r in answer.json()["results"] if r.get("truncated")} >= {1}
+    assert gateway.ask(Dialect.COHERE, ["a"], " why" * 2107, truncation=False).status_code == 400
+
+
+def test_jinas_lengths(gateway: RunningGateway) -> None:
+    whole = gateway.ask(Dialect.COHERE, [" word" * 100], "why are we here").json()["usage"]["total_tokens"]
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({"max_doc_length": 30}, whole - 70),
+        ({"max_query_length": 1}, whole - 3),
+    ]
+    for fields, tokens in cases:
+        body = gateway.ask(Dialect.COHERE, [" word" * 100], "why are we here", **fields).json()
+        assert body["usage"]["total_tokens"] == tokens
+
+
+@pytest.mark.parametrize("fields", [{"top_k": 1}, {"top_n": 1}, {"top_n": 1, "top_k": 3}])
+def test_lightrags_top_k(gateway: RunningGateway, fields: dict[str, Any]) -> None:
+    assert len(gateway.ask(Dialect.COHERE, DOCUMENTS, **fields).json()["results"]) == 1
+
+
+@pytest.mark.parametrize("field", ["instruction", "instruct", "return_embeddings"])
+def test_what_is_refused_is_named(gateway: RunningGateway, field: str) -> None:
+    fields: dict[str, Any] = {field: "x"}
+    answer = gateway.ask(Dialect.COHERE, **fields)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith(f"{field}: this server refuses it")
+
+
+@pytest.mark.parametrize("path", ["/v1/reranking", "/reranking"])
+def test_llama_cpps_paths(gateway: RunningGateway, path: str) -> None:
+    body = gateway.http.post(path, json={"query": QUERY, "documents": DOCUMENTS}).json()
+    assert (body["object"], len(body["results"])) == ("list", len(DOCUMENTS))
+
+
+def test_equal_documents_are_scored_once_and_keep_their_order(gateway: RunningGateway) -> None:
+    same, other = "the same text, again and again", "another text"
+    documents = [same] * 250 + [other] + [same] * 250
+    body = gateway.ask(Dialect.COHERE, documents, QUERY).json()
+    order = [result["index"] for result in body["results"] if result["index"] != 250]
+    assert order == sorted(order)
+    assert len({result["relevance_score"] for result in body["results"]}) == 2
+    assert len(body["results"]) == 501
+
+
+def test_an_equal_document_at_fault_is_named_by_its_first_place(gateway: RunningGateway) -> None:
+    long = " word" * 3000
+    answer = gateway.ask(Dialect.COHERE, ["a", "a", "a", long, long], QUERY, truncation=False)
+    assert (answer.status_code, answer.json()["passage_index"]) == (400, 3)
+    assert answer.json()["message"].startswith("documents[3] has")
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank"])
+def test_vllms_fields_where_vllm_serves_them(gateway: RunningGateway, client: RerankClient, path: str) -> None:
+    def ask(**fields: Any) -> Any:
+        return gateway.http.post(path, json={"query": QUERY, "documents": [" word" * 100], **fields})
+
+    (expected,) = client.rerank(QUERY, [" word" * 100])
+    (result,) = ask(use_activation=False).json()["results"]
+    assert result["relevance_score"] == pytest.approx(expected.logit, abs=1e-5)
+    assert ask(truncate_prompt_tokens=50).json()["usage"]["total_tokens"] == 50
+    assert ask(max_tokens_per_query=1).json()["usage"]["total_tokens"] < expected.token_count
+    assert ask(request_id="mine").json()["id"] == "mine"
+    for field, value in (("truncation_side", "left"), ("truncate_prompt_tokens", 5000), ("chat_template", "x")):
+        refused = ask(**{field: value})
+        assert (refused.status_code, refused.json()["message"].startswith(field)) == (400, True)

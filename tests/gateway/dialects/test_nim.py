@@ -113,3 +113,28 @@ def test_metadata(gateway: RunningGateway) -> None:
     body = gateway.http.get("/v1/metadata").json()
     assert body["modelInfo"][0]["shortName"] == MODEL
     assert body["version"]
+    assert {"assetInfo", "licenseInfo", "repository_override", "selectedModelProfileId"} <= body.keys()
+
+
+def test_license_manifest_and_version(gateway: RunningGateway) -> None:
+    body = gateway.http.get("/v1/license").json()
+    assert body.keys() == {"name", "path", "sha", "size", "url", "type", "content"}
+    assert "Apache License" in body["content"]
+    assert body["size"] == len(body["content"])
+    assert gateway.http.get("/v1/manifest").json().keys() == {"manifest_file", "repository_override"}
+    assert gateway.http.get("/v1/version").json()["release"] == gateway.http.get("/v1/metadata").json()["version"]
+
+
+@pytest.mark.parametrize("place", ["query", "passages"])
+def test_images_are_refused(gateway: RunningGateway, place: str) -> None:
+    picture = {"text": "a", "image": "data:image/png;base64,AAAA"}
+    body = {"query": picture if place == "query" else {"text": "q"}, "passages": [picture]}
+    answer = gateway.http.post("/v1/ranking", json=body)
+    assert answer.status_code == 422
+    assert "image: this server refuses it: this model reads text only" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("top_k", [True, "one", 0])
+def test_top_k_is_a_number(gateway: RunningGateway, top_k: object) -> None:
+    answer = gateway.ask(Dialect.NIM, top_k=top_k)
+    assert (answer.status_code, answer.json()["message"][:5]) == (422, "top_k")

@@ -36,8 +36,8 @@ def test_over_long_texts_are_cut_and_named(gateway: RunningGateway, fields: dict
 
 def test_without_truncation_an_over_long_text_is_refused(gateway: RunningGateway) -> None:
     answer = gateway.ask(Dialect.TEI, ["a", " word" * 3000], truncate=False)
-    assert answer.status_code == 422
-    assert answer.json()["error_type"] == "Tokenizer"
+    assert answer.status_code == 413
+    assert answer.json()["error_type"] == "Validation"
     assert answer.json()["passage_index"] == 1
     assert answer.json()["error"].startswith("texts[1] has 3008 tokens")
     assert answer.json()["error"].endswith("Shorten the passage or send truncate=true.")
@@ -53,6 +53,57 @@ def test_truncation_from_the_left_is_refused(gateway: RunningGateway) -> None:
 def test_an_empty_list_is_teis_own_error(gateway: RunningGateway) -> None:
     answer = gateway.ask(Dialect.TEI, [])
     assert (answer.status_code, answer.json()["error_type"]) == (400, "Empty")
+
+
+@pytest.mark.parametrize(
+    ("texts", "query", "status", "error_type"),
+    [(["a"] * 17, "q", 413, "Validation"), (["a"], " ", 400, "Empty"), (["a"], 1, 422, "Validation")],
+)
+def test_teis_statuses(gateway: RunningGateway, texts: list[str], query: Any, status: int, error_type: str) -> None:
+    answer = gateway.ask(Dialect.TEI, texts, query)
+    assert (answer.status_code, answer.json()["error_type"]) == (status, error_type)
+
+
+def test_the_longer_text_is_cut_first(gateway: RunningGateway) -> None:
+    answer = gateway.ask(Dialect.TEI, ["a", " word" * 3000], " why" * 2107, truncate=True)
+    assert answer.status_code == 200
+    assert len(answer.json()) == 2
+
+
+def test_predict_scores_pairs_with_queries_of_their_own(gateway: RunningGateway, client: RerankClient) -> None:
+    pairs = [["why?", "b"], ["how?", "a"], ["why?", "a"]]
+    predictions = gateway.http.post("/predict", json={"inputs": pairs, "raw_scores": True}).json()
+    expected = [client.rerank(query, [text])[0].logit for query, text in pairs]
+    assert [prediction["score"] for (prediction,) in predictions] == pytest.approx(expected, abs=1e-5)
+    assert predictions[0][0]["label"] == "LABEL_0"
+    (single,) = gateway.http.post("/predict", json={"inputs": pairs[1]}).json()
+    assert single["score"] == pytest.approx(client.rerank("how?", ["a"])[0].score, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "inputs", ["a", ["a"], [["a"]], [], ["a", "b", "c"], [["a", "b"], ["c"]], [["a", 1]], None, {}]
+)
+def test_predict_needs_pairs(gateway: RunningGateway, inputs: object) -> None:
+    answer = gateway.http.post("/predict", json={"inputs": inputs})
+    assert (answer.status_code, answer.json()["error_type"]) == (422, "Validation")
+    assert answer.json()["error"].startswith("inputs")
+
+
+def test_many_queries_in_one_request(gateway: RunningGateway, client: RerankClient) -> None:
+    pairs = [[f"question {number}?", "an answer"] for number in range(600)]
+    data = gateway.http.post(
+        "/score", json={"text_1": [query for query, _ in pairs], "text_2": [text for _, text in pairs]}
+    ).json()["data"]
+    assert [item["index"] for item in data] == list(range(600))
+    for place in (0, 299, 599):
+        (expected,) = client.rerank(pairs[place][0], [pairs[place][1]])
+        assert data[place]["score"] == pytest.approx(expected.score, abs=1e-6)
+
+
+def test_a_pair_at_fault_is_named_by_its_place(gateway: RunningGateway) -> None:
+    pairs = [["why?", "a"], ["how?", "b"], ["why?", " word" * 3000]]
+    answer = gateway.http.post("/predict", json={"inputs": pairs, "truncate": False})
+    assert (answer.status_code, answer.json()["passage_index"]) == (413, 2)
 
 
 def test_info_shows_the_model_and_every_limit(gateway: RunningGateway) -> None:

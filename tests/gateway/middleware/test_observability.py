@@ -99,7 +99,7 @@ def test_each_of_merged_requests_has_its_own_times(server: TritonServer) -> None
 
 
 def test_of_a_split_request_the_longest_part_counts(gateway: RunningGateway) -> None:
-    stages = stages_ms(gateway.ask(Dialect.COHERE, ["a"] * 600))
+    stages = stages_ms(gateway.ask(Dialect.COHERE, [f"{number}" for number in range(600)]))
     assert list(stages) == STAGES
     assert max(stages["tokenise"], stages["rank"]) <= stages["rerank"]
 
