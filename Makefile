@@ -57,8 +57,10 @@ serve: $(SERVE_SETUP) $(BUILT) $(STRATEGY) ## keep server and gateway running: [
 	@exec $(PY) -m packrank_gateway.serve --config-name "$(CONFIG)" --host $(HOST) --port $(GATEWAY_PORT) \
 		--triton-host $(TRITON_HOST) $(PORTS)
 
-model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|fp16|bf16|int8] [MAX_PAIR_TOKENS=2048]
+model: setup ## build a model: [MODEL=<directory or hub id>] [PRECISION=fp32|auto|bf16|int8|fp16]
 	@$(if $(MODEL),:,$(MAKE) --no-print-directory demo-checkpoint)
+	@$(if $(filter auto bf16,$(PRECISION)),if grep -qwE '$(BF16_FLAGS)' /proc/cpuinfo; then \
+		$(MAKE) --no-print-directory openvino; fi)
 	@$(PY) -m packrank_build.make_model --model "$(or $(MODEL),.cache/demo-ranker)" \
 		$(if $(REVISION),--revision "$(REVISION)") --precision $(PRECISION) \
 		--max-pair-tokens $(MAX_PAIR_TOKENS) --version $(VERSION)

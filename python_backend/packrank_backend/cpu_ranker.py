@@ -1,4 +1,4 @@
-"""The ranker on a CPU: ONNX Runtime on the packed graph, run in length-sorted micro-batches."""
+"""The ranker on a CPU: the packed graph in length-sorted micro-batches, on ONNX Runtime or, in bf16, on OpenVINO."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
 from packrank_backend.microbatches import length_sorted_runs
+from packrank_backend.onnxruntime_graph import OnnxRuntimeGraph
+from packrank_backend.openvino_graph import OpenVinoGraph, why_not_bf16
 from packrank_backend.packing import PackedPairs, check_packing, run_inputs
 
 MODEL_FILE = "model.onnx"
@@ -24,10 +25,9 @@ def published_ranker(
     Raises StaleBuild when this code cannot run it on a CPU.
     """
     record = read_build_record(version_directory)
-    if record.precision == "bf16":
-        raise StaleBuild(
-            "the published model is bf16, which ONNX Runtime's CPU kernels lack. Run `make model PRECISION=fp32`."
-        )
+    reason = why_not_bf16() if record.precision == "bf16" else None
+    if reason:
+        raise StaleBuild(f"the published model is bf16, but {reason}. Or run `make model PRECISION=fp32`.")
     return CpuRanker(
         version_directory / MODEL_FILE,
         record,
@@ -40,24 +40,27 @@ def published_ranker(
 class CpuRanker:
     """Scores packed pairs; one instance serves one Triton model instance.
 
-    `threads` is ONNX Runtime's intra-op thread count; 0 means one per physical core. `max_run_tokens` and
+    `threads` is the runtime's thread count; 0 means one per physical core. `max_run_tokens` and
     `max_attention_bytes` bound one run of the graph: its padded tokens, and the FP32 attention weights of one layer.
+    `emulated`: `model` computes bf16 by rounding fp32, so that ONNX Runtime can run it.
     """
 
     def __init__(
-        self, model: Path, record: BuildRecord, *, threads: int, max_run_tokens: int, max_attention_bytes: int
+        self,
+        model: Path,
+        record: BuildRecord,
+        *,
+        threads: int,
+        max_run_tokens: int,
+        max_attention_bytes: int,
+        emulated: bool = False,
     ) -> None:
         self.record = record
         self._vocab_size = int(self.record.architecture["vocab_size"])
         self._max_run_tokens = max_run_tokens
         self._max_attention_weights = max_attention_bytes // (4 * int(self.record.architecture["heads"]))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Waiting threads that spin would take the cores from the tokenizer, which runs at the same time.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Shapes differ from run to run, so a planned arena would only keep the largest batch ever seen.
-        options.enable_mem_pattern = False
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        graph_type = OpenVinoGraph if record.precision == "bf16" and not emulated else OnnxRuntimeGraph
+        self._graph: OpenVinoGraph | OnnxRuntimeGraph = graph_type(model, threads)
 
     def check(self, packed: PackedPairs) -> None:
         """Refuse a request whose tensors contradict each other: InvalidRequest(INVALID_PACKING)."""
@@ -71,5 +74,5 @@ class CpuRanker:
         logits = np.empty(len(seq_lens), np.float32)
         for run in length_sorted_runs(seq_lens, self._max_run_tokens, self._max_attention_weights):
             tokens = np.concatenate([input_ids[ends[pair] - seq_lens[pair] : ends[pair]] for pair in run])
-            (logits[run],) = self._session.run(["logits"], run_inputs([PackedPairs(tokens, seq_lens[run])]))
+            logits[run] = self._graph.run("logits", run_inputs([PackedPairs(tokens, seq_lens[run])]))
         return np.split(logits, np.cumsum([len(request.seq_lens) for request in requests])[:-1])

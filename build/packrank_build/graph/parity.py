@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord
 from packrank_backend.cpu_ranker import CpuRanker
+from packrank_backend.onnxruntime_graph import OnnxRuntimeGraph
+from packrank_backend.openvino_graph import OpenVinoGraph
 from packrank_backend.packing import PackedPairs, pack, run_inputs
 from packrank_backend.pairs import PairLimits, encode_questions
 from packrank_build.checkpoint.checkpoint import Checkpoint
@@ -62,13 +63,22 @@ class ParityReport:
 
 
 def check_parity(
-    checkpoint: Checkpoint, tokenizer: Tokenizer, model: Path, record: BuildRecord, progress: Progress
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    model: Path,
+    record: BuildRecord,
+    progress: Progress,
+    *,
+    expected: NDArray[np.float32] | None = None,
+    emulated: bool = False,
 ) -> ParityReport:
     """Score the parity questions with the reference and with the built graph in the file `model`.
 
     The graph runs through the CPU ranker, so it is packed, merged and cut into runs as in serving. The first questions
     then run once more, each alone. Raises ParityError when a logit is off by more than the tolerance, or when the
     graph attends in another direction than the checkpoint's class.
+
+    `expected` is what `parity_reference` returned for this checkpoint; None computes it. `emulated` is CpuRanker's.
     """
     limit = record.max_pair_tokens
     questions = parity_questions()
@@ -77,11 +87,13 @@ def check_parity(
     pairs = [pair for request in requests for pair in pairs_of(request)]
     # comes first: a wrong direction spoils every number below, and its message is clearer
     progress.step("direction of attention")
-    reaches_first = _last_token_reaches_first(checkpoint, model, pairs[0])
-    progress.step(f"reference: {len(pairs)} pairs, {sum(map(len, pairs))} tokens, one pair at a time in fp32")
-    expected = reference_logits(checkpoint, pairs, progress.detail)
+    reaches_first = _last_token_reaches_first(
+        checkpoint, model, pairs[0], bf16=record.precision == "bf16" and not emulated
+    )
+    if expected is None:
+        expected = parity_reference(checkpoint, tokenizer, limit, progress)
     progress.step("the same pairs through the packed graph")
-    ranker = CpuRanker(model, record, threads=0, max_run_tokens=1024, max_attention_bytes=1 << 29)
+    ranker = CpuRanker(model, record, threads=0, max_run_tokens=1024, max_attention_bytes=1 << 29, emulated=emulated)
     merged = np.concatenate(ranker.logits(requests))
     alone = np.concatenate([ranker.logits([request])[0] for request in requests[:4]])
     differences = np.abs(merged - expected)
@@ -107,6 +119,16 @@ def check_parity(
             f"which contradicts {checkpoint.architecture.class_name}. Nothing was published."
         )
     return report
+
+
+def parity_reference(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, max_pair_tokens: int, progress: Progress
+) -> NDArray[np.float32]:
+    """The reference's logits of the parity questions: FP32 [pairs]."""
+    requests = parity_requests(tokenizer, parity_questions(), max_pair_tokens)
+    pairs = [pair for request in requests for pair in pairs_of(request)]
+    progress.step(f"reference: {len(pairs)} pairs, {sum(map(len, pairs))} tokens, one pair at a time in fp32")
+    return reference_logits(checkpoint, pairs, progress.detail)
 
 
 def kendall_tau(reference: NDArray[np.float32], built: NDArray[np.float32]) -> float:
@@ -142,15 +164,13 @@ def pairs_of(request: PackedPairs) -> list[NDArray[np.int32]]:
     return np.split(request.input_ids, np.cumsum(request.seq_lens)[:-1])
 
 
-def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray[np.int32]) -> bool:
+def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray[np.int32], *, bf16: bool) -> bool:
     """Whether the first token's last hidden state depends on the last token, in reference and graph alike."""
     changed = pair.copy()
     changed[-1] = changed[0]
     states = final_hidden_states(checkpoint, [pair, changed])
-    session = _session_with_hidden_states(model)
-    first_states = []
-    for ids in (pair, changed):
-        first_states.append(session.run(["last_hidden"], run_inputs([pack([ids])]))[0][0])
+    graph = OpenVinoGraph(model, 0, outputs=("last_hidden",)) if bf16 else _graph_with_hidden_states(model)
+    first_states = [graph.run("last_hidden", run_inputs([pack([ids])]))[0] for ids in (pair, changed)]
     reference = not np.array_equal(states[0][0], states[1][0])
     built = not np.array_equal(*first_states)
     if reference != built:
@@ -158,13 +178,13 @@ def _last_token_reaches_first(checkpoint: Checkpoint, model: Path, pair: NDArray
     return built
 
 
-def _session_with_hidden_states(model: Path) -> onnxruntime.InferenceSession:
+def _graph_with_hidden_states(model: Path) -> OnnxRuntimeGraph:
     """Open the same graph with a second output: the residual stream after the last layer."""
     proto = onnx.load(model, load_external_data=False)
     proto.graph.output.append(onnx.helper.make_tensor_value_info("last_hidden", onnx.TensorProto.FLOAT, None))
     probe = model.with_name("probe.onnx")
     onnx.save(proto, probe)
     try:
-        return onnxruntime.InferenceSession(probe, providers=["CPUExecutionProvider"])
+        return OnnxRuntimeGraph(probe, 0)
     finally:
         probe.unlink()

@@ -1,0 +1,1 @@
+"""Which precision serves a checkpoint best on this processor."""
