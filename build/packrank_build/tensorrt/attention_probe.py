@@ -92,4 +92,4 @@ def _model(
 
 
 def _first_line(reason: str) -> str:
-    return reason.splitlines()[0][:200]
+    return reason.splitlines()[0][:300]

@@ -7,7 +7,6 @@ import pytest
 from tokenizers import Tokenizer
 
 from packrank_build.checkpoint.checkpoint import Checkpoint
-from tests.checks.gpu_torch.report import goal, markdown
 from tests.support.random_checkpoint import random_architecture
 
 torch = pytest.importorskip("torch", reason="needs torch: `make check-goldens` runs it")
@@ -17,6 +16,7 @@ from packrank_backend.torch_model import TorchModel  # noqa: E402
 from tests.checks.gpu_torch.attention_forms import masked_attention  # noqa: E402
 from tests.checks.gpu_torch.ceilings import products  # noqa: E402
 from tests.checks.gpu_torch.in_process import packed_logits  # noqa: E402
+from tests.checks.gpu_torch.report import goal, markdown  # noqa: E402
 from tests.checks.gpu_torch.study import Table  # noqa: E402
 from tests.checks.gpu_torch.workloads import Workload, workloads  # noqa: E402
 
