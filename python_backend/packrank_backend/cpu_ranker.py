@@ -69,14 +69,25 @@ class CpuRanker:
         """Refuse a request whose tensors contradict each other: InvalidRequest(INVALID_PACKING)."""
         check_packing(packed, self._vocab_size, self.record.max_pair_tokens)
 
-    def logits(
+    def logits(self, requests: Sequence[PackedPairs]) -> list[NDArray[np.float32]]:
+        """Score all requests together: FP32 [pairs] per request. Every request must have passed `check`."""
+        rows, _ = self._scored(requests, clock_ns=lambda: 0)  # before any deadline
+        return rows
+
+    def answers(
         self, requests: Sequence[PackedPairs], clock_ns: Callable[[], int] = time.monotonic_ns
     ) -> list[NDArray[np.float32] | InvalidRequest]:
-        """Score all requests together: FP32 [pairs] per request. Every request must have passed `check`.
+        """Score as `logits` does, but drop requests whose deadline passes.
 
-        Before each run of the graph, requests whose deadline has passed are dropped: their pairs are not computed, and
-        InvalidRequest(DEADLINE_EXCEEDED) is their answer.
+        Their remaining pairs are not computed, and InvalidRequest(DEADLINE_EXCEEDED) is their answer.
         """
+        rows, wanted = self._scored(requests, clock_ns)
+        return [row if kept else expired_request() for row, kept in zip(rows, wanted, strict=True)]
+
+    def _scored(
+        self, requests: Sequence[PackedPairs], clock_ns: Callable[[], int]
+    ) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+        """Logits of each request, and whether it was wanted to the end: asked before each run of the graph."""
         input_ids = np.concatenate([request.input_ids for request in requests])
         seq_lens = np.concatenate([request.seq_lens for request in requests])
         ends = np.cumsum(seq_lens)
@@ -92,5 +103,4 @@ class CpuRanker:
                 continue
             tokens = np.concatenate([input_ids[ends[pair] - seq_lens[pair] : ends[pair]] for pair in run])
             logits[run] = self._graph.run("logits", run_inputs([PackedPairs(tokens, seq_lens[run])]))
-        rows = np.split(logits, np.cumsum(counts)[:-1])
-        return [row if kept else expired_request() for row, kept in zip(rows, wanted, strict=True)]
+        return np.split(logits, np.cumsum(counts)[:-1]), wanted

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from packrank_backend.build_record import BuildRecord, StaleBuild, read_build_record
+from packrank_backend.deadlines import has_passed
+from packrank_backend.errors import InvalidRequest, expired_request
 from packrank_backend.packing import PackedPairs, check_packing
 from packrank_backend.torch_model import COMPUTE_DTYPES, FLASH_ATTENTION, TorchModel
 from packrank_build.checkpoint.checkpoint import Checkpoint
@@ -126,6 +129,16 @@ class TorchRanker:
         queued = [self._model.logits(input_ids[ends[run.start] : ends[run.stop]], seq_lens[run]) for run in runs]
         logits: NDArray[np.float32] = torch.cat(queued).cpu().numpy()
         return np.split(logits, np.cumsum([len(request.seq_lens) for request in requests])[:-1])
+
+    def answers(
+        self, requests: Sequence[PackedPairs], clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> list[NDArray[np.float32] | InvalidRequest]:
+        """Score as `logits` does. Requests whose deadline has passed get InvalidRequest(DEADLINE_EXCEEDED) instead."""
+        now_ns = clock_ns()
+        expired = [has_passed(request.deadline, now_ns) for request in requests]
+        wanted = [request for request, late in zip(requests, expired, strict=True) if not late]
+        scored = iter(self.logits(wanted) if wanted else [])
+        return [expired_request() if late else next(scored) for late in expired]
 
 
 def packed_runs(seq_lens: NDArray[np.int32], max_run_tokens: int) -> list[slice]:

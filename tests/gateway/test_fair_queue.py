@@ -183,7 +183,7 @@ def test_every_turn_comes_and_the_limit_holds(turns: list[tuple[int, int, int, b
             finally:
                 (queue.release if answered else queue.abandon)(tokens)
 
-        tasks = [asyncio.create_task(turn(*arguments)) for *arguments, _ in turns]
+        tasks = [asyncio.create_task(turn(*arguments[:4])) for arguments in turns]
         await asyncio.sleep(0)
         for task, (*_, leaves) in zip(tasks, turns, strict=True):
             if leaves:

@@ -28,7 +28,7 @@ class TritonPythonModel:
         """Score all merged requests together; a refused request leaves the others alone."""
         checked = [self._packed(request) for request in requests]
         accepted = [packed for packed in checked if not isinstance(packed, InvalidRequest)]
-        scored = iter(self.ranker.logits(accepted) if accepted else [])
+        scored = iter(self.ranker.answers(accepted) if accepted else [])
         answers = [packed if isinstance(packed, InvalidRequest) else next(scored) for packed in checked]
         return [
             error_response(answer)
