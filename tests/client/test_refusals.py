@@ -23,7 +23,8 @@ def line_of(kind: ErrorKind, sentence: str, **facts: int) -> str:
 
 
 def test_the_client_knows_what_the_ensemble_refuses() -> None:
-    assert set(KINDS) == {kind.value for kind in ErrorKind} - {"invalid_packing"}
+    # the gateway never calls the ranker itself, and an expired request comes with its own code
+    assert set(KINDS) == {kind.value for kind in ErrorKind} - {"invalid_packing", "deadline_exceeded"}
 
 
 @given(st.sampled_from(KINDS), SENTENCES, FACTS, st.sampled_from(WORDS_BEFORE))
