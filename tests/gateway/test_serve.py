@@ -253,7 +253,7 @@ def test_killing_the_parent_under_load_leaves_nothing(served: Served) -> None:
     running = list(stubs(served.tritonserver()))
     pids = [*served.children(), *(stub.pid for stub in running)]
     assert len(pids) == 2 + len(running) >= 5
-    body = json.dumps(body_of(Dialect.COHERE, [" word" * 400] * 40)).encode()
+    body = json.dumps(body_of(Dialect.COHERE, [f"{number}" + " word" * 400 for number in range(40)])).encode()
     head = (
         f"POST {PATHS[Dialect.COHERE]} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n"
