@@ -69,7 +69,7 @@ engine: setup-engine ## build a TensorRT plan on this GPU: TARGET=<GPU of docs/g
 	@$(PY) -m packrank_build.make_engine --target "$(TARGET)" $(ENGINE_PRECISION) $(if $(MODEL),--model "$(MODEL)")
 
 test: setup-test ## run the tests: [NVIDIA_MODEL=<directory or hub id of the real weights>]
-	@$(PY) -m pytest
+	@$(PY) -m pytest -m "not slow"
 
 check: setup-test ## check lint, format and types with ruff and mypy
 	@$(PY) -m ruff check .

@@ -1,8 +1,11 @@
 # Checks beyond `make check` and `make test`.
 
-.PHONY: check-goldens check-clients check-full-size check-engine engine-check
+.PHONY: check-slow check-goldens check-clients check-full-size check-engine engine-check
 
 TOKENIZER = $$($(PY) scripts/fetch_package.py test-tokenizer)
+
+check-slow: setup-test ## run the tests of restarts, hangs and the container, which take minutes
+	@$(PY) -m pytest -m slow
 
 check-goldens: setup-test setup-torch $(BUILT) $(STRATEGY) $(FAQ_SETS) ## compare scores with torch: [UPDATE=1]
 ifdef UPDATE

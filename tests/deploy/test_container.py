@@ -19,6 +19,8 @@ from packrank_server.ports import Ports, free_ports
 from tests.support.image import DEPLOY, Image, build_image, compose_service, instructions
 from tests.support.repository import copied_repository
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {"TRITON_REGISTRY": "registry", "MODEL": "/checkpoints/tiny", "MAX_PAIR_TOKENS": "512", "CONFIG": "l4"}
 
 

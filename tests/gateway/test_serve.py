@@ -27,6 +27,8 @@ from tests.support.otlp_receiver import otlp_receiver
 from tests.support.repository import copied_repository
 from tests.support.running_gateway import PATHS, body_of
 
+pytestmark = pytest.mark.slow
+
 PASSAGES = [" word" * length for length in (5, 50, 200)]
 EVERY_INTERFACE, LOOPBACK = "0.0.0.0", "127.0.0.1"  # noqa: S104
 # the span of the gateway's call
