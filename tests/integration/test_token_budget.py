@@ -106,6 +106,7 @@ def over(batch: list[tuple[int, int, int]]) -> list[str]:
     return [name for name, size in sizes.items() if size > LIMITS[name]] if len(batch) > 1 else []
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
