@@ -23,6 +23,7 @@ from packrank_backend.prompt import PROMPT
 from packrank_build.batching.compile import CompileError, compile_batching_strategy
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_client import AsyncRerankClient, RerankError
+from packrank_server.checksums import file_sha256
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer
 from tests.checks.gpu_torch.in_process import packed_logits
@@ -51,7 +52,7 @@ def publish(study: Study, repository: Path, precision: str) -> None:
         max_pair_tokens=8192,
         notice="",
         versions={},
-        files={},
+        files={"tokenizer.json": file_sha256(study.checkpoint / "tokenizer.json")},
     )
     for model in ("tokenizer", "ranker"):
         record.write(repository / model / "1")
