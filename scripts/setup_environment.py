@@ -54,7 +54,10 @@ ENVIRONMENTS = {
     "clients": Environment(".venv-clients", 2000, (), {"tests/real_clients/requirements.lock": LOCKED}),
     # No hashes for torch: pip's own configuration decides which build is right.
     "torch": Environment(
-        ".venv-torch", 2000, ("gateway", "evaluate", "goldens", "build-backend"), {"tests/goldens/requirements.txt": ()}
+        ".venv-torch",
+        2000,
+        ("gateway", "evaluate", "goldens", "build-backend"),
+        {"tests/goldens/requirements.txt": (), "python_backend/requirements-openvino.txt": ()},
     ),
     "training": Environment(
         ".venv-training", 2000, ("evaluate", "e5", "build-backend"), {"demo_ranker/requirements.txt": ()}

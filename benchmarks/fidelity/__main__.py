@@ -15,12 +15,13 @@ import numpy as np
 
 from benchmarks.bare_ranker import packed_requests
 from benchmarks.errors import exit_code
-from benchmarks.fidelity.compared import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU, fidelity_row
+from benchmarks.fidelity.compared import fidelity_row
 from benchmarks.fidelity.precisions import COMPARED, Scorer
 from benchmarks.results import machine, markdown_table, write_csv, write_markdown
 from packrank_backend.pairs import Question
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
+from packrank_build.precision.fidelity import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU
 from packrank_client.evaluation.dataset import read_dataset
 from packrank_client.evaluation.first_stage import bm25_run
 

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from benchmarks.results import Row
 from packrank_build.graph.parity import kendall_tau
-from packrank_client.evaluation.measures import Estimate, estimate, measure
+from packrank_build.precision.fidelity import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU
+from packrank_client.evaluation.bootstrap import Estimate, estimate
+from packrank_client.evaluation.measures import measure
 from packrank_client.evaluation.trec_run import Hit
-
-# A precision may become the default only if it keeps this much of fp32's ranking.
-LEAST_KENDALL_TAU = 0.985
-LARGEST_NDCG_LOSS = 0.005
 
 Logits = Sequence[NDArray[np.float32]]
 """One array per question: FP32 [passages]."""

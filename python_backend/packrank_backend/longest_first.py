@@ -8,7 +8,7 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from packrank_backend.prompt import pair_text
-from packrank_backend.safe_prefix import encode_beginning, is_enough, safe_prefix
+from packrank_backend.safe_prefix import encode_beginning, safe_prefix
 
 
 def first_tokens(tokenizer: Tokenizer, text: str, count: int | None) -> str:
@@ -16,13 +16,8 @@ def first_tokens(tokenizer: Tokenizer, text: str, count: int | None) -> str:
     # a token has at least one UTF-8 byte
     if count is None or len(text.encode()) <= count:
         return text
-    times = 1
-    while True:
-        prefix = safe_prefix(text, count, times=times)
-        offsets = tokenizer.encode(prefix, add_special_tokens=False).offsets
-        if is_enough(offsets, prefix, text, count):
-            return text if len(offsets) <= count else text[: offsets[count - 1][1]]
-        times *= 2
+    offsets = encode_beginning(tokenizer, text, count, special=False).offsets
+    return text if len(offsets) <= count else text[: offsets[count - 1][1]]
 
 
 def cut_longest_first(tokenizer: Tokenizer, query: str, passage: str, limit: int) -> list[int]:
@@ -33,7 +28,7 @@ def cut_longest_first(tokenizer: Tokenizer, query: str, passage: str, limit: int
     """
     room = max(0, limit - len(tokenizer.encode(pair_text("", "")).ids))
     query_tokens, passage_tokens = (
-        len(encode_beginning(tokenizer, text, limit, special=False)) for text in (query, passage)
+        len(encode_beginning(tokenizer, text, limit, special=False).ids) for text in (query, passage)
     )
     query_is_longer = query_tokens > passage_tokens
     if all(len(safe_prefix(text, limit)) < len(text) for text in (query, passage)):
@@ -44,5 +39,5 @@ def cut_longest_first(tokenizer: Tokenizer, query: str, passage: str, limit: int
     if query_tokens > kept:
         query = first_tokens(tokenizer, query, kept) if kept else ""
     # a seam may cost a token more than the parts alone, hence the cut of the whole
-    ids: list[int] = encode_beginning(tokenizer, pair_text(query, passage), limit)[:limit]
+    ids: list[int] = encode_beginning(tokenizer, pair_text(query, passage), limit).ids[:limit]
     return ids

@@ -185,7 +185,7 @@ def _encode_large(
             text = texts[len(beginnings)]
             ids = encoding.ids
             beginnings.append(
-                ids if is_enough(ids, prefix, text, needed) else encode_beginning(tokenizer, text, needed)
+                ids if is_enough(ids, prefix, text, needed) else encode_beginning(tokenizer, text, needed).ids
             )
             if question.truncate is Truncate.NONE and question.max_passage_tokens is None:
                 _within_limits(tokenizer, question, beginnings[-1:], limits, first=len(beginnings) - 1)
@@ -198,7 +198,7 @@ def _encode_large(
 def _check_query(tokenizer: Tokenizer, question: Question, limits: PairLimits) -> int:
     """Measure the query once, and refuse it where no passage could change that. Returns its tokens with the prompt."""
     limit = _pair_limit(question, limits)
-    tokens = len(encode_beginning(tokenizer, pair_text(question.query, ""), limit))
+    tokens = len(encode_beginning(tokenizer, pair_text(question.query, ""), limit).ids)
     if tokens > limit + SEAM_TOKENS and question.truncate is not Truncate.LONGEST_FIRST:
         raise _query_too_long(tokens, limit)
     total = len(question.passages) * (min(tokens, limit) - SEAM_TOKENS)

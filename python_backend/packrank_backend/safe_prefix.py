@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 # English has about 4.5. More only costs time: a prefix that turns out to be too short is made longer.
 CHARACTERS_PER_TOKEN = 24
@@ -34,18 +34,18 @@ def safe_prefix(text: str, tokens: int, *, times: int = 1) -> str:
     return text[:size]
 
 
-def encode_beginning(tokenizer: Tokenizer, text: str, tokens: int, *, special: bool = True) -> list[int]:
-    """Return at least the first `tokens` ids of the whole text, or all ids of a text that has fewer.
+def encode_beginning(tokenizer: Tokenizer, text: str, tokens: int, *, special: bool = True) -> Encoding:
+    """Encode at least the first `tokens` tokens of the whole text, or all of a text that has fewer.
 
-    More ids may follow; those beyond `tokens` need not be the whole text's unless all of it was tokenised.
+    More may follow; those beyond `tokens` need not be the whole text's unless all of it was tokenised.
     `special` adds the tokens that begin every text.
     """
     times = 1
     while True:
         prefix = safe_prefix(text, tokens, times=times)
-        ids: list[int] = tokenizer.encode(prefix, add_special_tokens=special).ids
-        if is_enough(ids, prefix, text, tokens):
-            return ids
+        encoding = tokenizer.encode(prefix, add_special_tokens=special)
+        if is_enough(encoding.ids, prefix, text, tokens):
+            return encoding
         times *= 2
 
 

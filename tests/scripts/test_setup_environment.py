@@ -14,7 +14,8 @@ def project(tmp_path: Path) -> Path:
     """A project with this one's requirements and an empty .venv."""
     root = tmp_path / "project"
     (root / ".venv").mkdir(parents=True)
-    for file in ("pyproject.toml", "requirements.lock", "tests/goldens/requirements.txt"):
+    torch = ENVIRONMENTS["torch"].files
+    for file in ("pyproject.toml", "requirements.lock", *torch):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, root / file)
     return root

@@ -9,24 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packrank_build.graph.parity import kendall_tau
+from packrank_client.evaluation.bootstrap import Estimate, estimate
 
 # The gate of every precision that is to be a default.
 LEAST_KENDALL_TAU = 0.985
 LARGEST_NDCG_LOSS = 0.005
 LEAST_QUESTIONS = 10  # that fp32 answers; fewer say nothing about a checkpoint
 _CUTOFF = 10
-_RESAMPLES = 5000
 
 Logits = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over questions with its 95 % bootstrap interval (percentile method)."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -74,10 +65,5 @@ def _ndcg(logits: Logits, answer: int) -> float:
     return 1 / float(np.log2(1 + rank)) if rank <= _CUTOFF else 0.0
 
 
-def _estimate(values: Sequence[float]) -> Estimate:
-    if not values:
-        return Estimate(0, 0, 0)
-    array = np.array(values)
-    draws = np.random.default_rng(0).integers(0, len(array), (_RESAMPLES, len(array)))
-    low, high = np.percentile(array[draws].mean(1), [2.5, 97.5])
-    return Estimate(float(array.mean()), float(low), float(high))
+def _estimate(values: list[float]) -> Estimate:
+    return estimate(np.array(values)) if values else Estimate(0, 0, 0)

@@ -1,9 +1,8 @@
-"""Ranking measures from ir-measures (trec_eval's code), with bootstrap intervals."""
+"""Ranking measures from ir-measures (trec_eval's code)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import ir_measures
 import numpy as np
@@ -13,20 +12,9 @@ from packrank_client.evaluation.trec_run import Run
 
 # NVIDIA's model card reports Recall@5; nDCG@10 and MRR@10 are BEIR's and MS MARCO's.
 MEASURES = {"Recall@5": ir_measures.R @ 5, "nDCG@10": ir_measures.nDCG @ 10, "MRR@10": ir_measures.RR @ 10}
-RESAMPLES = 5000
-_SEED = 0
 
 Values = dict[str, NDArray[np.float64]]
 """Values by measure, one per query: FP64 [queries]."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over queries with its 95 % bootstrap interval (percentile method)."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def measure(qrels: Mapping[str, Mapping[str, int]], run: Run) -> Values:
@@ -42,10 +30,3 @@ def measure(qrels: Mapping[str, Mapping[str, int]], run: Run) -> Values:
     for result in ir_measures.iter_calc(list(MEASURES.values()), judged, ranked):
         values[names[result.measure]][places[result.query_id]] = result.value
     return values
-
-
-def estimate(values: NDArray[np.float64]) -> Estimate:
-    """Return the mean and its interval. For two rankers, pass the differences per query (a paired bootstrap)."""
-    draws = np.random.default_rng(_SEED).integers(0, len(values), (RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
-    return Estimate(float(values.mean()), float(low), float(high))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from packrank_client.evaluation.measures import MEASURES, Estimate, Values, estimate
+from packrank_client.evaluation.bootstrap import Estimate, estimate
+from packrank_client.evaluation.measures import MEASURES, Values
 
 # A bootstrap sees only its queries: with one query, its interval has no width. With fewer than six, not even a paired
 # sign test can tell a gain from chance at 5 % (two-sided, 2 / 2^5 is more). Ten leave some room.

@@ -10,7 +10,7 @@ from benchmarks.fidelity import __main__ as command
 from benchmarks.fidelity import precisions
 from benchmarks.fidelity.__main__ import labelled_questions
 from benchmarks.fidelity.compared import fidelity_row, ndcg_at_10, verdict
-from packrank_client.evaluation.measures import Estimate
+from packrank_client.evaluation.bootstrap import Estimate
 from packrank_training.evaluation_sets import write_set
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from packrank_build.precision.fidelity import Estimate, Fidelity, fidelity
+from packrank_build.precision.fidelity import Fidelity, fidelity
+from packrank_client.evaluation.bootstrap import Estimate
 
 FALLING = np.arange(10, 0, -1).astype(np.float32)
 

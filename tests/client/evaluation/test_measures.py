@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from packrank_client.evaluation.measures import estimate, measure
+from packrank_client.evaluation.bootstrap import estimate
+from packrank_client.evaluation.measures import measure
 from packrank_client.evaluation.trec_run import Hit
 
 
