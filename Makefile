@@ -82,7 +82,7 @@ perf: setup $(BUILT) $(STRATEGY) ## load-test with perf_analyzer: [URL=<server>]
 
 evaluate: setup-test $(BUILT) $(STRATEGY) $(if $(DATA),,$(FAQ_SETS)) ## measure what reranking gains: [DATA=<folders>]
 	@$(if $(filter e5,$(FIRST_STAGE)),$(PYTHON) scripts/setup_environment.py e5)
-	@$(PY) -m packrank_training.evaluate $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) \
+	@$(PY) -m packrank_training.evaluation.evaluate $(if $(URL),--url "$(URL)") $(if $(filter e5,$(FIRST_STAGE)),--e5) \
 		$(strip $(DATA)) -- $(EVALUATION)
 
 batching: $(STRATEGY) ## compile the batching strategy, which limits batches by tokens (needs a C compiler)

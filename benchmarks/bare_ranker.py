@@ -9,10 +9,10 @@ from typing import Any
 from tokenizers import Tokenizer
 from tritonclient.grpc import InferenceServerClient
 
-from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.packing import PackedPairs, pack
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import pair_text
+from packrank_backend.ranker.cpu_ranker import CpuRanker, published_ranker
+from packrank_backend.text.prompt import pair_text
+from packrank_backend.text.question import Question
 from packrank_build.tensorrt.profile_choice import first_batch
 from packrank_build.tensorrt.targets import BatchBudget
 

@@ -22,7 +22,7 @@ from benchmarks.results import Row, markdown_table, model_and_machine, write_csv
 from benchmarks.serving.clients import through_gateway
 from benchmarks.serving.loops import closed_loop
 from benchmarks.workload import mixed_questions, question_of_lengths
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_build.progress import Progress
 from packrank_server.tritonserver import TritonServer
 

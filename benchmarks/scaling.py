@@ -27,9 +27,9 @@ from benchmarks.results import Row, markdown_table, model_and_machine, write_csv
 from benchmarks.settings import cpu_config, settings_of
 from benchmarks.workload import MIXES
 from packrank_backend.build_record import read_build_record
-from packrank_backend.cpu_ranker import CpuRanker
-from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs
+from packrank_backend.ranker.cpu_ranker import CpuRanker
+from packrank_backend.ranker.microbatches import length_sorted_runs
 from packrank_build.graph.ops import Precision
 from packrank_build.make_model import make_model
 from packrank_build.progress import Progress

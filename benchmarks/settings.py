@@ -27,7 +27,7 @@ from benchmarks.results import Row, markdown_table, model_and_machine, write_csv
 from benchmarks.serving.clients import over_grpc
 from benchmarks.serving.loops import ClosedLoop, closed_loop
 from benchmarks.workload import mixed_questions, token_count
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_build.progress import Progress
 
 Settings = dict[str, int]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
+from packrank_backend.text.question import Question
 from packrank_build.graph.parity_pairs import declaration_articles
 
 # Search results: most passages are short, a few fill a page. A token is a little less than a word.

@@ -22,8 +22,8 @@ from types import FrameType
 
 from packrank_backend.build_record import RECORD_FILE
 from packrank_gateway.serve import main as serve
-from packrank_server.engine_record import configured_plan
-from packrank_server.gpu import installed_gpus
+from packrank_server.engine.engine_record import configured_plan
+from packrank_server.engine.gpu import installed_gpus
 from packrank_server.served_repository import compose_repository
 
 CODE = Path(__file__).with_name("model_repository")

@@ -13,11 +13,11 @@ ifdef UPDATE
 else
 	@.venv-torch/bin/python -m tests.goldens.huggingface --check "$(TOKENIZER)"
 	@.venv-torch/bin/python -m tests.goldens.gguf_base "$$($(PY) scripts/fetch_package.py default-model)"
-	@$(PY) -m packrank_training.evaluate $(SETS)/debian-faq-en -- \
+	@$(PY) -m packrank_training.evaluation.evaluate $(SETS)/debian-faq-en -- \
 		--queries 15 --depth 20 --restart --output .cache/evaluation/golden
 	@.venv-torch/bin/python -m tests.goldens.evaluation $(SETS)/debian-faq-en .cache/evaluation/golden
 	@.venv-torch/bin/python -m pytest -q tests/checks/gpu/test_padding.py \
-		tests/checks/gpu_torch tests/backend/test_torch_ranker.py tests/backend/test_openvino_graph.py
+		tests/checks/gpu_torch tests/backend/ranker/test_torch_ranker.py tests/backend/ranker/test_openvino_graph.py
 	@$(PY) -m pytest -q tests/integration/test_torch_config.py
 endif
 

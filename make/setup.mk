@@ -4,7 +4,7 @@
 SETUPS := $(addprefix setup-,gateway torch-ranker engine gpu bench test clients torch training e5 gpu-torch \
 	peers-transformers peers-openvino peers-infinity peers-vllm)
 
-# processors with bf16 instructions, as in packrank_backend/processor.py
+# processors with bf16 instructions, as in packrank_backend/ranker/processor.py
 BF16_FLAGS := avx512_bf16|amx_bf16
 
 .PHONY: setup $(SETUPS) demo-checkpoint openvino

@@ -18,7 +18,7 @@ from benchmarks.errors import exit_code
 from benchmarks.fidelity.compared import fidelity_row
 from benchmarks.fidelity.precisions import COMPARED, Scorer
 from benchmarks.results import machine, markdown_table, write_csv, write_markdown
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
 from packrank_build.precision.fidelity import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU

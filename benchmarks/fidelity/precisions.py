@@ -17,9 +17,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from packrank_backend.cpu_ranker import published_ranker
-from packrank_backend.microbatches import length_sorted_runs
 from packrank_backend.packing import PackedPairs, pack, run_inputs
+from packrank_backend.ranker.cpu_ranker import published_ranker
+from packrank_backend.ranker.microbatches import length_sorted_runs
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import pairs_of, parity_requests

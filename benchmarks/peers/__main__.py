@@ -37,7 +37,7 @@ from benchmarks.peers.report import Round, write_report
 from benchmarks.peers.running import Score, Scored, correlation
 from benchmarks.processes import ROOT
 from benchmarks.workload import token_count
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_build.batching.compile import compile_batching_strategy
 from packrank_build.checkpoint.architecture import architecture_from_config
 from packrank_build.checkpoint.checkpoint import Checkpoint

@@ -12,7 +12,7 @@ from benchmarks.peers.mixes import Mix
 from benchmarks.peers.running import Score, running_ensemble, running_http_peer, running_worker
 from benchmarks.peers.worker import TORCH_DTYPES
 from benchmarks.processes import ROOT
-from packrank_backend.processor import BF16_FLAGS
+from packrank_backend.ranker.processor import BF16_FLAGS
 from packrank_server.ports import free_ports
 
 Precision = Literal["fp32", "bf16", "int8"]

@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks import workload
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import ROOT, running_http_server, running_server, stopped_at_the_end
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
+from packrank_backend.text.question import Question
 from packrank_client import RerankClient
 
 REQUEST_TIMEOUT_S = 600.0

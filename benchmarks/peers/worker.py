@@ -31,8 +31,8 @@ def packed(source: Path, _precision: str, batch: int) -> Score:
     """Load packrank without a server: the tokenizer's and the ranker's code, as Triton's models call it."""
     from tokenizers import Tokenizer
 
-    from packrank_backend.cpu_ranker import published_ranker
     from packrank_backend.packing import pack
+    from packrank_backend.ranker.cpu_ranker import published_ranker
 
     tokenizer = Tokenizer.from_file(str(source / "tokenizer" / "1" / "tokenizer.json"))
     version = source / "ranker" / "1"
@@ -51,8 +51,8 @@ def openvino(source: Path, precision: str, batch: int) -> Score:
     import openvino
     from tokenizers import Tokenizer
 
-    from packrank_backend.microbatches import length_sorted_runs
     from packrank_backend.packing import pack, run_inputs
+    from packrank_backend.ranker.microbatches import length_sorted_runs
 
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     graph, hint = OPENVINO_GRAPHS[precision]

@@ -27,9 +27,9 @@ from benchmarks.results import Row, markdown_table, model_and_machine, result_fi
 from benchmarks.serving.clients import ANSWERED, Ask, over_grpc, through_gateway
 from benchmarks.serving.loops import closed_loop, open_loop, open_loop_row, poisson_times
 from benchmarks.workload import mixed_questions, question_of_lengths
-from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
-from packrank_backend.pairs import Question
+from packrank_backend.ranker.cpu_ranker import CpuRanker
+from packrank_backend.text.question import Question
 from packrank_build.progress import Progress
 
 Client = Callable[[], AbstractAsyncContextManager[Ask]]

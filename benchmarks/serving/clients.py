@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_client import AsyncRerankClient, DeadlineExceeded, RerankError
 
 ANSWERED = "answered"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.results import Row
 from benchmarks.serving.clients import ANSWERED, Ask
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from benchmarks.processes import REPOSITORY, running_server
 from benchmarks.results import markdown_table, model_and_machine, write_csv, write_markdown
 from benchmarks.serving.perf_analyzer import LoadResult, run_perf_analyzer
 from benchmarks.workload import mixed_questions
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_build.progress import Progress
 from packrank_client import RerankClient
 

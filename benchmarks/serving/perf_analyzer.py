@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,11 @@ from packrank_build.tensorrt.log import BuildMessages, EngineError
 from packrank_build.tensorrt.parity import Ranker, check_engine_parity, engine_questions
 from packrank_build.tensorrt.runner import EngineRanker, engine_information
 from packrank_build.tensorrt.targets import REQUEST, TARGETS, EnginePrecision, Target
-from packrank_server.engine_record import EngineRecord, record_file
+from packrank_server.engine.engine_record import EngineRecord, record_file
+from packrank_server.engine.gpu import Gpu, installed_gpus
+from packrank_server.engine.tensorrt_version import server_tensorrt_version
 from packrank_server.errors import ServerStartError
-from packrank_server.gpu import Gpu, installed_gpus
 from packrank_server.installation import find_installation
-from packrank_server.tensorrt_version import server_tensorrt_version
 
 CALIBRATION_TOKENS = 2048  # longest pair of the calibration: attention on a CPU takes time that grows with its square
 TIMING_CACHES = Path(".cache/timing")

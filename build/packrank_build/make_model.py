@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import FORMAT, BuildRecord
-from packrank_backend.cpu_ranker import MODEL_FILE
-from packrank_backend.openvino_graph import why_not_bf16
-from packrank_backend.prompt import PROMPT
+from packrank_backend.ranker.cpu_ranker import MODEL_FILE
+from packrank_backend.ranker.openvino_graph import why_not_bf16
+from packrank_backend.text.prompt import PROMPT
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.hub import checkpoint_directory

@@ -1,6 +1,6 @@
 """Client of the packrank reranking server: `RerankClient`, its asyncio twin, and their errors."""
 
-from packrank_client._tls import TLS
+from packrank_client._triton.tls import TLS
 from packrank_client.async_client import AsyncRerankClient
 from packrank_client.client import RerankClient
 from packrank_client.errors import (

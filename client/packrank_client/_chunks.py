@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TypeAlias
 
-from packrank_client._limits import Limits
+from packrank_client._triton.limits import Limits
 
 # Indexes into the caller's passages, in the order of the request.
 Chunk: TypeAlias = tuple[int, ...]

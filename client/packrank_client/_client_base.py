@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 from tritonclient.utils import InferenceServerException
 
 from packrank_client._chunks import Chunk
-from packrank_client._grpc_status import error_from_status, status_code
-from packrank_client._limits import Limits, limits_from_config
 from packrank_client._rerank_call import Dispatch, RerankCall
 from packrank_client._round_robin import RoundRobin
-from packrank_client._tensors import request_inputs
-from packrank_client._tls import TLS, channel_credentials
+from packrank_client._triton.grpc_status import error_from_status, status_code
+from packrank_client._triton.limits import Limits, limits_from_config
+from packrank_client._triton.tensors import request_inputs
+from packrank_client._triton.tls import TLS, channel_credentials
 from packrank_client.deadline import Deadline, is_timeout
 from packrank_client.errors import Unauthorized
 from packrank_client.question import Question

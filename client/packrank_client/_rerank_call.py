@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from packrank_client._chunks import Chunk, halve_chunk, plan_chunks
-from packrank_client._grpc_status import error_from_status, is_elsewhere, status_code
-from packrank_client._limits import Limits
 from packrank_client._pauses import Pauses
 from packrank_client._round_robin import RoundRobin
-from packrank_client._tensors import read_results
+from packrank_client._triton.grpc_status import error_from_status, is_elsewhere, status_code
+from packrank_client._triton.limits import Limits
+from packrank_client._triton.tensors import read_results
 from packrank_client.deadline import Deadline
 from packrank_client.errors import InvalidRequest, ServerUnavailable
 from packrank_client.question import Question, estimated_tokens

@@ -12,8 +12,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from packrank_client._client_base import ClientBase
-from packrank_client._limits import TOKENIZER_MODEL
 from packrank_client._rerank_call import Dispatch, RerankCall
+from packrank_client._triton.limits import TOKENIZER_MODEL
 from packrank_client.question import Question, question_from_arguments
 from packrank_client.results import RerankResult
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrank_training.held_out import shingles
+from packrank_training.evaluation.held_out import shingles
 from packrank_training.sections import Section, one_line, sections_from_html, sections_from_mallard, sections_from_pod
 from packrank_training.sources import SOURCES, Source, files_of
 

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from packrank_training.corpus import Document, development_documents, training_documents
+from packrank_training.evaluation.held_out import held_out_texts, shingles_of
 from packrank_training.examples import Example
 from packrank_training.first_stage import Bm25
-from packrank_training.held_out import held_out_texts, shingles_of
 from packrank_training.questions import question_from_description, question_from_heading, question_from_passage
 from packrank_training.teacher import Teacher
 

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 from packrank_training.examples import Example, follow_examples, mean_reciprocal_rank, read_examples
 from packrank_training.ranker import Ranker
 

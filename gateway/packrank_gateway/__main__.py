@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from packrank_gateway.app import create_app
-from packrank_gateway.http_protocol import BoundedProtocol
+from packrank_gateway.middleware.connection_bounds import BoundedProtocol
 from packrank_gateway.settings import SettingsError, settings_from
 from packrank_gateway.telemetry.json_log import configure_logging
 from packrank_gateway.telemetry.tracing import name_service

@@ -11,10 +11,10 @@ from typing import Any
 
 from packrank_client import AsyncRerankClient, RerankError, RerankResult, ServerFault, Unauthorized
 from packrank_client.question import estimated_tokens, question_from_arguments
-from packrank_gateway.admission import Admission
 from packrank_gateway.distinct_passages import DistinctPassages
 from packrank_gateway.errors import GatewayError, error_from_client
-from packrank_gateway.model_server import ModelServer
+from packrank_gateway.scheduling.admission import Admission
+from packrank_gateway.scheduling.model_server import ModelServer
 from packrank_gateway.telemetry.request_record import RequestRecord
 from packrank_gateway.telemetry.tracing import triton_call
 

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from packrank_client import AsyncRerankClient
-from packrank_gateway.admission import Admission, Load
 from packrank_gateway.model_facts import model_facts
 from packrank_gateway.model_names import ModelNames
-from packrank_gateway.model_server import ModelServer
-from packrank_gateway.readiness import Readiness
 from packrank_gateway.reranker import Reranker
+from packrank_gateway.scheduling.admission import Admission, Load
+from packrank_gateway.scheduling.model_server import ModelServer
+from packrank_gateway.scheduling.readiness import Readiness
 from packrank_gateway.settings import Settings
 from packrank_gateway.telemetry.metrics import Metrics
 from packrank_gateway.telemetry.triton_statistics import TritonStatistics

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from packrank_backend.deadlines import NO_DEADLINE
 from packrank_backend.errors import ErrorKind, InvalidRequest
-from packrank_backend.pairs import Question
-from packrank_backend.request_texts import question_from_tensors
+from packrank_backend.text.question import Question
+from packrank_backend.text.request_texts import question_from_tensors
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packrank_backend.build_record import RECORD_FILE, StaleBuild, read_build_record
-from packrank_server.engine_record import configured_plan, read_engine_record
+from packrank_server.engine.engine_record import configured_plan, read_engine_record
 
 TOKENIZER_FILE = "tokenizer.json"
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from packrank_server.gpu import Gpu
+from packrank_server.engine.gpu import Gpu
 from packrank_server.installation import Installation
 from packrank_server.ports import Ports
 from packrank_server.ranker_config import read_ranker_config, runs_on_gpu

@@ -16,9 +16,10 @@ from typing import IO, Self
 from packrank_backend.build_record import StaleBuild
 from packrank_server.checksums import require_intact_files
 from packrank_server.command_line import EXIT_TIMEOUT_S, tritonserver_command
-from packrank_server.engine_record import UnservableEngine, require_servable
+from packrank_server.engine.engine_record import UnservableEngine, require_servable
+from packrank_server.engine.gpu import Gpu, installed_gpus
+from packrank_server.engine.tensorrt_version import server_tensorrt_version
 from packrank_server.errors import ServerStartError, StartInterrupted
-from packrank_server.gpu import Gpu, installed_gpus
 from packrank_server.health import is_healthy
 from packrank_server.installation import Installation, find_installation
 from packrank_server.ports import Ports, connect_host, require_free_ports
@@ -31,7 +32,6 @@ from packrank_server.supervision.shared_memory import (
     unlink_mapped_regions,
     unlink_regions,
 )
-from packrank_server.tensorrt_version import server_tensorrt_version
 from packrank_server.unmerged_config import MISSING_LIBRARY, has_batching_strategy, write_unmerged_config
 
 POLL_S = 0.05

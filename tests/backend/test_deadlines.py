@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.deadlines import NO_DEADLINE, deadline_after, has_passed
 from packrank_backend.errors import ErrorKind, InvalidRequest
 from packrank_backend.packing import pack, packed_from_tensors
-from packrank_backend.pairs import PairLimits, Question, encode_questions
+from packrank_backend.ranker.cpu_ranker import CpuRanker, published_ranker
+from packrank_backend.text.pairs import encode_questions
+from packrank_backend.text.question import PairLimits, Question
 
 SECOND_NS = 10**9
 

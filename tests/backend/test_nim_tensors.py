@@ -3,8 +3,8 @@ import pytest
 
 from packrank_backend.errors import ErrorKind, InvalidRequest
 from packrank_backend.nim_tensors import nim_ranking, question_from_nim_tensors
-from packrank_backend.pairs import Question
-from packrank_backend.truncation import Truncate
+from packrank_backend.text.question import Question
+from packrank_backend.text.truncate_parameters import Truncate
 
 
 def rows(*texts: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.object_]]:

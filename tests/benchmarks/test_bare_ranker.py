@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.bare_ranker import bare_ranker, merged, packed_requests, published_tokenizer, ranker_parameters
 from packrank_backend.packing import PackedPairs
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_client import RerankClient
 from packrank_server.tritonserver import TritonServer
 

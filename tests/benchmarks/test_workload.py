@@ -13,7 +13,7 @@ from benchmarks.workload import (
     token_count,
     uniform_128,
 )
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 
 
 def test_the_same_seed_gives_the_same_requests() -> None:

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from packrank_backend.build_record import StaleBuild, read_build_record
-from packrank_backend.cpu_ranker import CpuRanker
 from packrank_backend.packing import PackedPairs
+from packrank_backend.ranker.cpu_ranker import CpuRanker
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError
 from packrank_build.make_engine import make_engine, require_gpu, require_same_tensorrt, require_server_tensorrt
@@ -21,8 +21,8 @@ from packrank_build.make_model import make_model
 from packrank_build.tensorrt.log import EngineError
 from packrank_build.tensorrt.parity import Ranker, engine_questions
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
-from packrank_server.engine_record import EngineRecord, read_engine_record
-from packrank_server.gpu import Gpu
+from packrank_server.engine.engine_record import EngineRecord, read_engine_record
+from packrank_server.engine.gpu import Gpu
 from tests.support.repository import empty_repository
 
 L4 = Gpu("NVIDIA L4", "8.9", 23034 << 20)

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from packrank_backend.build_record import StaleBuild, read_build_record, require_same_build
-from packrank_backend.prompt import PROMPT
+from packrank_backend.text.prompt import PROMPT
 from packrank_build.checkpoint.architecture import UnsupportedCheckpoint
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrank_client._chunks import halve_chunk, plan_chunks
-from packrank_client._limits import Limits
+from packrank_client._triton.limits import Limits
 
 TOKENS = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 LIMITS = st.builds(Limits, st.integers(1, 40), st.integers(1, 1000))

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from packrank_client import RerankClient, ServerUnavailable
-from packrank_client._tensors import request_inputs
+from packrank_client._triton.tensors import request_inputs
 from packrank_client.question import question_from_arguments
 from tests.support.scripted_server import ScriptedServer, SeenRequest, logit_of
 

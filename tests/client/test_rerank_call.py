@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrank_client import DeadlineExceeded, InvalidRequest, ServerFault, ServerUnavailable
-from packrank_client._limits import Limits
 from packrank_client._rerank_call import Dispatch, RerankCall
 from packrank_client._round_robin import RoundRobin
+from packrank_client._triton.limits import Limits
 from packrank_client.deadline import Deadline
 from packrank_client.question import estimated_tokens, question_from_arguments
 

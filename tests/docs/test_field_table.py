@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from packrank_gateway.dialects.field_table import COLUMNS, mark_of, render
-from packrank_gateway.dialects.fields import RequestModel
+from packrank_gateway.dialects.parts.fields import RequestModel
 from tests.support.repository import ROOT
 
 BEGIN = "<!-- fields: python -m packrank_gateway.dialects.field_table -->\n"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
 from packrank_build.demo.smollm2 import read_smollm2, write_checkpoint

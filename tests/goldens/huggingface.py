@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 from tests.support.checkpoints import CHECKPOINTS, DIRECTORY, golden_questions
 from tests.support.llama3_tokenizer import write_llama3_tokenizer
 from tests.support.random_checkpoint import write_random_checkpoint

@@ -7,7 +7,7 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from packrank_client import DeadlineExceeded
-from packrank_client._grpc_status import error_from_status
+from packrank_client._triton.grpc_status import error_from_status
 from packrank_server.tritonserver import TritonServer
 from tests.support.raw_request import ask, number_input, text_input
 

@@ -37,13 +37,18 @@ def ask_at_once(endpoint: str, requests: list[tuple[bytes, list[bytes]]]) -> lis
     return [arrived[place] for place in range(len(requests))]
 
 
-def test_merged_requests_score_as_alone(server: TritonServer) -> None:
+def requests_that_merge() -> list[tuple[bytes, list[bytes]]]:
     random = np.random.default_rng(7)
     # a large one first: while a step works on it, the others gather
     requests = [(b"why?", [b" word" * 900] * 17)]
     for number in range(64):
         passages = [b" word" * int(length) for length in random.lognormal(3, 1.2, random.integers(1, 9)).clip(0, 900)]
         requests.append((f"question {number}?".encode(), passages))
+    return requests
+
+
+def test_merged_requests_score_as_alone(server: TritonServer) -> None:
+    requests = requests_that_merge()
     alone = [ask(server.grpc_endpoint, *request) for request in requests]
     before = counts(server)
     merged = ask_at_once(server.grpc_endpoint, requests)

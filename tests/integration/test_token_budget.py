@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient import grpc
 
-from packrank_backend.cpu_ranker import CpuRanker, published_ranker
 from packrank_backend.packing import PackedPairs, pack
+from packrank_backend.ranker.cpu_ranker import CpuRanker, published_ranker
 from packrank_server.errors import ServerStartError
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer

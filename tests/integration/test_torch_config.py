@@ -20,7 +20,7 @@ from packrank_server import tritonserver
 from packrank_server.installation import find_installation
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer
-from tests.integration.test_merging import ask_at_once, counts
+from tests.integration.test_merging import ask_at_once, counts, requests_that_merge
 from tests.support.checkpoints import DIRECTORY, golden_questions
 from tests.support.raw_request import ask
 from tests.support.repository import ROOT
@@ -64,12 +64,7 @@ def test_scores_are_hugging_faces(place: int, torch_server: TritonServer) -> Non
 
 
 def test_merged_requests_score_as_alone(torch_server: TritonServer) -> None:
-    random = np.random.default_rng(7)
-    # a large one first: while each step works on it, the others gather
-    requests = [(b"why?", [b" word" * 900] * 17)]
-    for number in range(64):
-        passages = [b" word" * int(length) for length in random.lognormal(3, 1.2, random.integers(1, 9)).clip(0, 900)]
-        requests.append((f"question {number}?".encode(), passages))
+    requests = requests_that_merge()
     alone = [ask(torch_server.grpc_endpoint, *request) for request in requests]
     before = counts(torch_server)
     merged = ask_at_once(torch_server.grpc_endpoint, requests)

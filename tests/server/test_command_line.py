@@ -4,7 +4,7 @@ import pytest
 
 from packrank_build.tensorrt.targets import TARGETS
 from packrank_server.command_line import RESTRICTED_APIS, restriction_flags, tritonserver_command
-from packrank_server.gpu import Gpu
+from packrank_server.engine.gpu import Gpu
 from packrank_server.installation import Installation
 from packrank_server.ports import Ports
 from tests.support.repository import ROOT

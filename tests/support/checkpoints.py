@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_build.graph.parity_pairs import declaration_articles
 
 DIRECTORY = Path(__file__).parents[1] / "goldens"

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord
-from packrank_backend.cpu_ranker import CpuRanker
-from packrank_backend.onnxruntime_graph import OnnxRuntimeGraph
-from packrank_backend.openvino_graph import OpenVinoGraph
 from packrank_backend.packing import PackedPairs, pack, run_inputs
-from packrank_backend.pairs import PairLimits, encode_questions
+from packrank_backend.ranker.cpu_ranker import CpuRanker
+from packrank_backend.ranker.onnxruntime_graph import OnnxRuntimeGraph
+from packrank_backend.ranker.openvino_graph import OpenVinoGraph
+from packrank_backend.text.pairs import encode_questions
+from packrank_backend.text.question import PairLimits
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity_pairs import NamedQuestion, parity_questions
 from packrank_build.graph.reference import final_hidden_states, reference_logits

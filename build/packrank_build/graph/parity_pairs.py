@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from packrank_backend.pairs import Question
-from packrank_backend.truncation import Truncate
+from packrank_backend.text.question import Question
+from packrank_backend.text.truncate_parameters import Truncate
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.build_record import BuildRecord
-from packrank_backend.cpu_ranker import CpuRanker
-from packrank_backend.openvino_graph import why_not_bf16
 from packrank_backend.packing import PackedPairs
+from packrank_backend.ranker.cpu_ranker import CpuRanker
+from packrank_backend.ranker.openvino_graph import why_not_bf16
 from packrank_build.graph.parity import parity_requests
 from packrank_build.graph.parity_pairs import NamedQuestion
 from packrank_build.precision.fidelity import LARGEST_NDCG_LOSS, LEAST_KENDALL_TAU, LEAST_QUESTIONS, Fidelity, fidelity

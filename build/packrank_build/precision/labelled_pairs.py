@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from packrank_backend.pairs import Question
-from packrank_backend.truncation import Truncate
+from packrank_backend.text.question import Question
+from packrank_backend.text.truncate_parameters import Truncate
 
 PASSAGES = 10  # per question
 QUESTIONS_PER_LANGUAGE = 3

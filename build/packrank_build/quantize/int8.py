@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.ops import Ops
 from packrank_build.graph.parity_pairs import declaration_articles

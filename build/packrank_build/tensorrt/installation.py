@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from packrank_build.tensorrt.log import EngineError
-from packrank_server.tensorrt_version import library_version
+from packrank_server.engine.tensorrt_version import library_version
 
 # The first driver release of each CUDA major version (CUDA's release notes, "CUDA Driver versions").
 FIRST_DRIVER = {12: 525, 13: 580}

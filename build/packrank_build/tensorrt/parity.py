@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from packrank_backend.packing import PackedPairs
-from packrank_backend.pairs import Question
-from packrank_backend.truncation import Truncate
+from packrank_backend.text.question import Question
+from packrank_backend.text.truncate_parameters import Truncate
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import ParityError, kendall_tau, pairs_of, parity_requests
 from packrank_build.graph.parity_pairs import NamedQuestion, declaration_articles, parity_questions

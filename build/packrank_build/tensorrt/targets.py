@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from packrank_backend.pairs import PairLimits
+from packrank_backend.text.question import PairLimits
 
 # At most this many requests are merged. The budgets below end a batch sooner, unless its requests are tiny.
 MAX_REQUESTS = 64

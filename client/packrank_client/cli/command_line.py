@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from packrank_client._tls import TLS
+from packrank_client._triton.tls import TLS
 from packrank_client.cli.batch import answers
 from packrank_client.cli.progress import Progress
 from packrank_client.cli.table import ranking_table

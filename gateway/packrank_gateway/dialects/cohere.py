@@ -15,10 +15,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
-from packrank_gateway.dialects.documents import Documents, Text, document_texts, returned_document
-from packrank_gateway.dialects.fields import (
+from packrank_gateway.dialects.parts.answer_parts import TokenUsage, Truncated, json_response, token_usage
+from packrank_gateway.dialects.parts.documents import Documents, Text, document_texts, returned_document
+from packrank_gateway.dialects.parts.fields import (
     ChunksField,
     Ignored,
     PromptField,

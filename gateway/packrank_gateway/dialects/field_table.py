@@ -7,9 +7,9 @@ import json
 from pydantic.fields import FieldInfo
 
 from packrank_gateway.dialects.cohere import CohereRequest
-from packrank_gateway.dialects.fields import Ignored, Refused, RequestModel
 from packrank_gateway.dialects.infinity import InfinityRequest
 from packrank_gateway.dialects.nim import NimRequest
+from packrank_gateway.dialects.parts.fields import Ignored, Refused, RequestModel
 from packrank_gateway.dialects.tei import TeiPredictRequest, TeiRequest
 from packrank_gateway.dialects.vllm import VllmRequest, VllmScoreRequest
 from packrank_gateway.dialects.weaviate import WeaviateRequest

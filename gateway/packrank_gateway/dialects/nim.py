@@ -15,10 +15,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
-from packrank_gateway.dialects.fields import ImageField, RequestModel, Switch, WholeNumber, record_for
-from packrank_gateway.dialects.list_limits import LIST_LIMITS
+from packrank_gateway.dialects.parts.answer_parts import TokenUsage, Truncated, json_response, token_usage
+from packrank_gateway.dialects.parts.fields import ImageField, RequestModel, Switch, WholeNumber, record_for
+from packrank_gateway.dialects.parts.list_limits import LIST_LIMITS
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
 

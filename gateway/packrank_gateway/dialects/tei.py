@@ -13,10 +13,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, StrictStr
 from pydantic_core import PydanticCustomError
 
-from packrank_gateway.dialects.answer_parts import Truncated, json_response
-from packrank_gateway.dialects.fields import Refused, RequestModel, Switch, WholeNumber, record_for
-from packrank_gateway.dialects.list_limits import LIST_LIMITS
-from packrank_gateway.dialects.scored_pairs import score_pairs
+from packrank_gateway.dialects.parts.answer_parts import Truncated, json_response
+from packrank_gateway.dialects.parts.fields import Refused, RequestModel, Switch, WholeNumber, record_for
+from packrank_gateway.dialects.parts.list_limits import LIST_LIMITS
+from packrank_gateway.dialects.parts.scored_pairs import score_pairs
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
 

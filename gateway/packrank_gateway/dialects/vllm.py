@@ -14,10 +14,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answer_parts import TokenUsage, Truncated, json_response, token_usage
 from packrank_gateway.dialects.dialect import Dialect
-from packrank_gateway.dialects.documents import Documents, Text, Texts, document_texts, returned_document
-from packrank_gateway.dialects.fields import (
+from packrank_gateway.dialects.parts.answer_parts import TokenUsage, Truncated, json_response, token_usage
+from packrank_gateway.dialects.parts.documents import Documents, Text, Texts, document_texts, returned_document
+from packrank_gateway.dialects.parts.fields import (
     Ignored,
     PromptField,
     Refused,
@@ -27,7 +27,7 @@ from packrank_gateway.dialects.fields import (
     describe,
     record_for,
 )
-from packrank_gateway.dialects.scored_pairs import score_pairs
+from packrank_gateway.dialects.parts.scored_pairs import score_pairs
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import Services, services_of
 

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from packrank_gateway.dialects.answer_parts import json_response
-from packrank_gateway.dialects.documents import as_list
-from packrank_gateway.dialects.fields import RequestModel, record_for
+from packrank_gateway.dialects.parts.answer_parts import json_response
+from packrank_gateway.dialects.parts.documents import as_list
+from packrank_gateway.dialects.parts.fields import RequestModel, record_for
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.services import services_of
 

@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from packrank_client import RerankError
 from packrank_client.deadline import Deadline
-from packrank_gateway.admission import Admission
 from packrank_gateway.dialects.error_bodies import error_response
 from packrank_gateway.errors import GatewayError
 from packrank_gateway.middleware.json_values import check_value_count
+from packrank_gateway.scheduling.admission import Admission
 from packrank_gateway.telemetry.request_record import RequestRecord, record_of
 
 TIMEOUT_HEADER = b"x-request-timeout-s"

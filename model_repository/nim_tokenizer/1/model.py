@@ -8,10 +8,11 @@ import triton_python_backend_utils as pb_utils
 from packrank_backend.build_record import read_build_record, require_same_build
 from packrank_backend.deadlines import deadline_after
 from packrank_backend.errors import InvalidRequest
-from packrank_backend.load_tokenizer import load_tokenizer
 from packrank_backend.nim_tensors import question_from_nim_tensors
 from packrank_backend.packing import pack
-from packrank_backend.pairs import encode_questions, limits_from_config
+from packrank_backend.text.load_tokenizer import load_tokenizer
+from packrank_backend.text.pairs import encode_questions
+from packrank_backend.text.question import limits_from_config
 from packrank_backend.triton.errors import error_response
 from packrank_backend.triton.tensors import tensor_from_array, texts_from_tensor
 

@@ -1,4 +1,4 @@
-"""Triton's edge of the rankers in Python: calls `packrank_backend.cpu_ranker` or `torch_ranker`."""
+"""Triton's edge of the rankers in Python: calls `packrank_backend.ranker.cpu_ranker` or `torch_ranker`."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ class TritonPythonModel:
 
 def _cpu_ranker(directory, parameters, _args):
     # Imported here: only the runtime that is used is loaded, and PyTorch need not be installed.
-    from packrank_backend.cpu_ranker import published_ranker  # noqa: PLC0415
+    from packrank_backend.ranker.cpu_ranker import published_ranker  # noqa: PLC0415
 
     return published_ranker(
         directory,
@@ -60,7 +60,7 @@ def _cpu_ranker(directory, parameters, _args):
 
 
 def _torch_ranker(directory, parameters, args):
-    from packrank_backend.torch_ranker import published_ranker  # noqa: PLC0415
+    from packrank_backend.ranker.torch_ranker import published_ranker  # noqa: PLC0415
 
     ranker = published_ranker(
         directory,

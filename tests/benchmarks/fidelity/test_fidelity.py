@@ -11,7 +11,7 @@ from benchmarks.fidelity import precisions
 from benchmarks.fidelity.__main__ import labelled_questions
 from benchmarks.fidelity.compared import fidelity_row, ndcg_at_10, verdict
 from packrank_client.evaluation.bootstrap import Estimate
-from packrank_training.evaluation_sets import write_set
+from packrank_training.evaluation.evaluation_sets import write_set
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from benchmarks.peers.mixes import MIXES, Mix, questions_of
 from benchmarks.peers.report import Round, median_ratio, mix_rows, write_report
 from benchmarks.peers.running import Score, Scored, correlation, log_odds, running_worker
 from benchmarks.workload import token_count
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
+from packrank_backend.text.question import Question
 from packrank_build.progress import Progress
 
 SECONDS = {

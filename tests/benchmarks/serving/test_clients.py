@@ -4,7 +4,7 @@ from collections import Counter
 from benchmarks.processes import running_gateway
 from benchmarks.serving.clients import ANSWERED, OVER_DEADLINE, over_grpc, through_gateway
 from benchmarks.serving.loops import closed_loop
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_server.tritonserver import TritonServer
 
 QUESTION = Question("what is a right?", ["everyone has one"] * 5)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.serving.clients import ANSWERED
 from benchmarks.serving.loops import Outcome, closed_loop, open_loop, open_loop_row, poisson_times
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 
 QUESTIONS = [Question(str(number), ["a"]) for number in range(5)]
 

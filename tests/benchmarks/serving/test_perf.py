@@ -13,7 +13,7 @@ from benchmarks.serving import perf
 from benchmarks.serving.perf import STEPS, sweep_row
 from benchmarks.serving.perf_analyzer import LoadResult, input_data, run_perf_analyzer
 from benchmarks.workload import mixed_questions
-from packrank_backend.pairs import Question
+from packrank_backend.text.question import Question
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer
 from tests.support.repository import ROOT

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.checkpoint.tokenizer import tokenizer_from_checkpoint
 from packrank_build.graph.reference import final_hidden_states, reference_logits

@@ -27,10 +27,10 @@ from benchmarks.results import Row, machine, markdown_table, result_file, write_
 from benchmarks.serving.perf import sweep
 from benchmarks.workload import mixed_questions
 from packrank_backend.build_record import BuildRecord, read_build_record
-from packrank_backend.cpu_ranker import published_ranker
 from packrank_backend.packing import PackedPairs, pack
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import pair_text
+from packrank_backend.ranker.cpu_ranker import published_ranker
+from packrank_backend.text.prompt import pair_text
+from packrank_backend.text.question import Question
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.packed_graph import packed_graph
 from packrank_build.graph.parity import pairs_of
@@ -42,8 +42,8 @@ from packrank_build.tensorrt.log import BuildMessages
 from packrank_build.tensorrt.padded_engine import PaddedRanker, padded_engine, padded_inputs
 from packrank_build.tensorrt.runner import EngineRanker
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision, Target
-from packrank_server.engine_record import configured_plan, read_engine_record
-from packrank_server.gpu import installed_gpus
+from packrank_server.engine.engine_record import configured_plan, read_engine_record
+from packrank_server.engine.gpu import installed_gpus
 from packrank_server.ports import free_ports
 from packrank_server.tritonserver import TritonServer
 from tests.checks.gpu.engine import build_engine

@@ -10,7 +10,7 @@ from typing import cast
 
 from benchmarks.errors import BenchmarkError
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
-from packrank_server.engine_record import UnservableEngine, read_engine_record
+from packrank_server.engine.engine_record import UnservableEngine, read_engine_record
 
 
 def build_engine(config: str, repository: Path, asked: EnginePrecision | None, *, no_build: bool) -> None:

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from benchmarks import results
 from packrank_backend.build_record import read_build_record
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
 from packrank_build.tensorrt.targets import TARGETS
 from tests.checks.gpu import __main__ as check_gpu
 from tests.checks.gpu.__main__ import ceiling_tokens_per_s, matrix_elements, uniform_questions

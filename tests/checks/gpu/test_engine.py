@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from packrank_build.tensorrt.targets import TARGETS, EnginePrecision
-from packrank_server.engine_record import EngineRecord
+from packrank_server.engine.engine_record import EngineRecord
 from tests.checks.gpu.engine import build_engine, precision_to_build
 
 

@@ -8,8 +8,8 @@ from unittest import mock
 import torch
 from torch.nn import functional
 
-from packrank_backend import torch_model
-from packrank_backend.torch_model import Run
+from packrank_backend.ranker import torch_model
+from packrank_backend.ranker.torch_model import Run
 from tests.checks.gpu_torch.in_process import MAX_BATCH_TOKENS, packed_logits
 from tests.checks.gpu_torch.study import Row, Study, Table
 from tests.checks.gpu_torch.workloads import Workload

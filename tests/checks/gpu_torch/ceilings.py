@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from packrank_backend.torch_model import COMPUTE_DTYPES, Weight, fp8_weight, product
+from packrank_backend.ranker.torch_model import COMPUTE_DTYPES, Weight, fp8_weight, product
 from packrank_build.checkpoint.architecture import Architecture
 from tests.checks.gpu_torch.study import Row, Study, Table
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from packrank_backend.packing import PackedPairs
-from packrank_backend.torch_model import TorchModel
+from packrank_backend.ranker.torch_model import TorchModel
 from tests.checks.gpu_torch.study import Row, Study, Table
 from tests.checks.gpu_torch.workloads import Workload
 

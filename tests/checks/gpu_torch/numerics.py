@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from packrank_backend.torch_model import TorchModel
+from packrank_backend.ranker.torch_model import TorchModel
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_build.graph.parity import parity_requests
 from packrank_build.graph.parity_pairs import parity_questions

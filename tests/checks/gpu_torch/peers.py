@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from benchmarks.peers.checkpoint import write_peer_checkpoint
-from packrank_backend.torch_model import COMPUTE_DTYPES
+from packrank_backend.ranker.torch_model import COMPUTE_DTYPES
 from tests.checks.gpu_torch.workloads import Workload
 
 Logits = Callable[[Workload], list[float]]

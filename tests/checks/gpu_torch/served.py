@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from packrank_backend.build_record import BuildRecord
 from packrank_backend.packing import pack
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import PROMPT
+from packrank_backend.text.prompt import PROMPT
+from packrank_backend.text.question import Question
 from packrank_build.batching.compile import CompileError, compile_batching_strategy
 from packrank_build.checkpoint.checkpoint import Checkpoint
 from packrank_client import AsyncRerankClient, RerankError

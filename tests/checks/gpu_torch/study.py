@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from packrank_backend.torch_model import FLASH_ATTENTION, TorchModel
-from packrank_backend.torch_ranker import FP8_PRODUCTS
+from packrank_backend.ranker.torch_model import FLASH_ATTENTION, TorchModel
+from packrank_backend.ranker.torch_ranker import FP8_PRODUCTS
 from packrank_build.checkpoint.checkpoint import Checkpoint
 
 Row = dict[str, Any]

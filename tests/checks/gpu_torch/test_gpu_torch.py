@@ -11,8 +11,8 @@ from tests.support.random_checkpoint import random_architecture
 
 torch = pytest.importorskip("torch", reason="needs torch: `make check-goldens` runs it")
 
-from packrank_backend import torch_model  # noqa: E402 (after the skip)
-from packrank_backend.torch_model import TorchModel  # noqa: E402
+from packrank_backend.ranker import torch_model  # noqa: E402 (after the skip)
+from packrank_backend.ranker.torch_model import TorchModel  # noqa: E402
 from tests.checks.gpu_torch.attention_forms import masked_attention  # noqa: E402
 from tests.checks.gpu_torch.ceilings import products  # noqa: E402
 from tests.checks.gpu_torch.in_process import packed_logits  # noqa: E402

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 
 from benchmarks.workload import MIXES, question_of_lengths
 from packrank_backend.packing import PackedPairs, pack
-from packrank_backend.pairs import Question
-from packrank_backend.prompt import pair_text
+from packrank_backend.text.prompt import pair_text
+from packrank_backend.text.question import Question
 
 # Pairs of each mix: about 64,000 tokens.
 PAIRS = {"uniform 128": 512, "log-normal 16 to 512": 512, "5 % long (2k to 8k)": 160}

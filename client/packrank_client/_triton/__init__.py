@@ -1,0 +1,1 @@
+"""How the client speaks to Triton: tensors, limits, statuses, TLS."""

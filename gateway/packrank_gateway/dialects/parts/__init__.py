@@ -1,0 +1,1 @@
+"""The fields and values that several dialects share."""

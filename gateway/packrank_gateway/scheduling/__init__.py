@@ -1,0 +1,1 @@
+"""Which work is admitted, and whose goes to a model server next."""

@@ -1,0 +1,1 @@
+"""The rankers that run in Python, and what they run on."""

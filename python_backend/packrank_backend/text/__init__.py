@@ -1,0 +1,1 @@
+"""From a request's texts to the token ids of its pairs."""

@@ -1,0 +1,1 @@
+"""What a TensorRT plan, its server and its GPU must agree on."""
